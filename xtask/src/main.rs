@@ -1,1 +1,59 @@
-fn main() {}
+//! `cargo xtask`: the developer's commands. Each does its own set-up, so that a clean clone needs nothing by hand.
+
+mod demo;
+mod npm;
+mod packages;
+mod step;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// radtally's developer commands. Each sets up what it needs: nothing has to be done by hand after a clone.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Examples:\n  \
+        cargo xtask demo                     look around: a week of made-up traffic, then live\n  \
+        cargo xtask demo --subscribers 2000  the same with more subscribers\n  \
+        cargo xtask test                     everything that must pass before a change lands\n  \
+        cargo xtask test radclient           only the tests whose name contains \"radclient\"\n\n\
+        As root, missing Debian packages are installed by apt-get; otherwise the command to run is shown.\n\
+        Front-end packages and the embedded ClickHouse come from npm, by lock file, when the lock file changed."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build radtally and run it with a simulated NAS; prints where to look and how to log in.
+    Demo(demo::Args),
+    /// Check formatting, lints and all tests, with the real programs that the tests need.
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let result = enter_workspace().and_then(|()| match Cli::parse().command {
+        Command::Demo(args) => demo::run(args),
+        Command::Test(args) => test::run(&args),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// All commands run at the root of the repository, wherever they are called.
+fn enter_workspace() -> anyhow::Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::set_current_dir(&root).with_context(|| format!("entering {}", root.display()))
+}

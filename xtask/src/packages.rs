@@ -1,0 +1,90 @@
+//! Debian packages: which programs are needed, which package brings each, and how to get those that are missing.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::step;
+
+/// A program, or a file, that a package brings.
+pub struct Need {
+    /// The Debian package.
+    pub package: &'static str,
+    /// A program's name, or a file's path.
+    pub brings: &'static str,
+    /// What it is needed for.
+    pub purpose: &'static str,
+}
+
+/// Needed to build at all.
+pub const BUILD: &[Need] = &[
+    Need { package: "build-essential", brings: "cc", purpose: "linking" },
+    Need { package: "npm", brings: "npm", purpose: "front-end packages and the embedded ClickHouse" },
+    Need {
+        package: "ca-certificates",
+        brings: "/etc/ssl/certs/ca-certificates.crt",
+        purpose: "fetching packages",
+    },
+];
+
+/// Needed by the tests: real NASes, a real browser, a real PostgreSQL.
+pub const TESTS: &[Need] = &[
+    Need { package: "freeradius-utils", brings: "radclient", purpose: "a RADIUS client nobody here wrote" },
+    Need { package: "hostapd", brings: "hostapd", purpose: "a NAS nobody here wrote" },
+    Need { package: "wpasupplicant", brings: "wpa_supplicant", purpose: "whoever logs in at hostapd" },
+    Need { package: "iproute2", brings: "ip", purpose: "the wire between them" },
+    Need { package: "strace", brings: "strace", purpose: "the order of fdatasync and reply" },
+    Need { package: "chromium", brings: "chromium", purpose: "the dashboard in a browser" },
+    Need { package: "chromium-driver", brings: "chromedriver", purpose: "driving that browser" },
+    Need {
+        package: "postgresql",
+        brings: "/usr/lib/postgresql",
+        purpose: "relational tests on both databases",
+    },
+    Need {
+        package: "util-linux",
+        brings: "setpriv",
+        purpose: "running PostgreSQL as another user than root",
+    },
+];
+
+/// Makes sure that all of `needs` are there: installs what is missing where that is allowed, or says how to.
+///
+/// # Errors
+/// Something is missing and cannot be installed from here.
+pub fn ensure(needs: &[&Need]) -> anyhow::Result<()> {
+    let missing: Vec<_> = needs.iter().filter(|need| !is_there(need)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for need in &missing {
+        eprintln!("missing: {} ({}), for {}", need.brings, need.package, need.purpose);
+    }
+    let packages: Vec<_> = missing.iter().map(|need| need.package).collect();
+    if !(is_root() && step::exists("apt-get")) {
+        bail!("install what is missing, then run this again: sudo apt-get install {}", packages.join(" "));
+    }
+    let apt = |what: &str, args: &[&str]| {
+        step::run_command(what, Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(args))
+    };
+    apt("Updating the package lists", &["update", "-qq"])?;
+    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    install.extend(&packages);
+    apt(&format!("Installing {}", packages.join(", ")), &install)?;
+    match missing.iter().find(|need| !is_there(need)) {
+        Some(need) => bail!("{} was installed, but {} is still missing", need.package, need.brings),
+        None => Ok(()),
+    }
+}
+
+fn is_there(need: &Need) -> bool {
+    if need.brings.starts_with('/') { Path::new(need.brings).exists() } else { step::exists(need.brings) }
+}
+
+fn is_root() -> bool {
+    std::os::unix::fs::MetadataExt::uid(&match std::fs::metadata("/proc/self") {
+        Ok(metadata) => metadata,
+        Err(_) => return false,
+    }) == 0
+}
