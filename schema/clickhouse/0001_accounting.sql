@@ -1,9 +1,14 @@
 -- Every record as it was said, and three rollups that hold only joins (minimum, maximum, OR, union): inserting a row
 -- twice, late or in another order changes nothing. No query may depend on merges having happened.
 --
--- {replicated} is empty, or "Replicated" on a cluster; {on_cluster} is empty, or "ON CLUSTER 'name'".
+-- The placeholder before an engine is empty, or Replicated on a cluster; the one after a name is empty, or the cluster's.
+--
+-- Partitions are what retention drops. A record's event time lies at most a week before its arrival, so one batch touches
+-- few of them.
 
-CREATE TABLE accounting_records {on_cluster}
+-- Readers find a session's records by its key; the arrival bounds the partitions they look into.
+
+CREATE TABLE IF NOT EXISTS accounting_records {on_cluster}
 (
     collector             LowCardinality(String),
     lsn                   UInt64 CODEC(Delta, ZSTD),
@@ -42,10 +47,10 @@ CREATE TABLE accounting_records {on_cluster}
     INDEX by_lsn lsn TYPE minmax GRANULARITY 1
 )
 ENGINE = {replicated}ReplacingMergeTree
-PARTITION BY toYYYYMMDD(arrived_at)
+PARTITION BY toMonday(arrived_at)
 ORDER BY (session_key, lsn, collector);
 
-CREATE TABLE usage_5m {on_cluster}
+CREATE TABLE IF NOT EXISTS usage_5m {on_cluster}
 (
     login            String,
     bucket           DateTime('UTC') CODEC(Delta, ZSTD),
@@ -67,7 +72,7 @@ ENGINE = {replicated}AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (login, bucket, session_key);
 
-CREATE MATERIALIZED VIEW usage_5m_from_records {on_cluster} TO usage_5m AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS usage_5m_from_records {on_cluster} TO usage_5m AS
 SELECT
     login,
     toStartOfFiveMinutes(event_at) AS bucket,
@@ -88,7 +93,7 @@ FROM accounting_records AS r
 WHERE status_type IN (1, 2, 3) AND session_key != 0
 GROUP BY login, bucket, session_key;
 
-CREATE TABLE usage_1d {on_cluster}
+CREATE TABLE IF NOT EXISTS usage_1d {on_cluster}
 (
     login            String,
     day_starts_at    DateTime('UTC') CODEC(Delta, ZSTD),
@@ -112,7 +117,7 @@ ENGINE = {replicated}AggregatingMergeTree
 PARTITION BY toYYYYMM(day_starts_at)
 ORDER BY (login, day_starts_at, session_key, zone);
 
-CREATE MATERIALIZED VIEW usage_1d_from_records {on_cluster} TO usage_1d AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS usage_1d_from_records {on_cluster} TO usage_1d AS
 SELECT
     login,
     day_starts_at,
@@ -135,7 +140,7 @@ FROM accounting_records AS r
 WHERE status_type IN (1, 2, 3) AND session_key != 0
 GROUP BY login, day_starts_at, session_key, zone;
 
-CREATE TABLE sessions {on_cluster}
+CREATE TABLE IF NOT EXISTS sessions {on_cluster}
 (
     login                 String,
     session_key           UInt128,
@@ -168,7 +173,7 @@ ENGINE = {replicated}AggregatingMergeTree
 PARTITION BY toYYYYMM(month)
 ORDER BY (login, session_key, month);
 
-CREATE MATERIALIZED VIEW sessions_from_records {on_cluster} TO sessions AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS sessions_from_records {on_cluster} TO sessions AS
 SELECT
     login,
     session_key,
@@ -198,7 +203,7 @@ WHERE status_type IN (1, 2, 3) AND session_key != 0
 GROUP BY login, session_key, month;
 
 -- What Accounting-On and -Off say of whole NASes.
-CREATE TABLE nas_events {on_cluster}
+CREATE TABLE IF NOT EXISTS nas_events {on_cluster}
 (
     nas         LowCardinality(String),
     event_at    DateTime('UTC'),
@@ -210,7 +215,7 @@ ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(event_at)
 ORDER BY (nas, event_at, status_type, collector, lsn);
 
-CREATE MATERIALIZED VIEW nas_events_from_records {on_cluster} TO nas_events AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS nas_events_from_records {on_cluster} TO nas_events AS
 SELECT nas, event_at, status_type, collector, lsn
 FROM accounting_records
 WHERE status_type IN (7, 8);
