@@ -1,0 +1,73 @@
+//! A record as the engine sees it.
+
+use schema::{
+    CollectorId, Login, Lsn, Octets, RecordFlags, RecordRow, StatusType, TerminateCause, UnixMicros, UnixTime,
+};
+
+/// What names a record for ever.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordName {
+    /// Who recorded it.
+    pub collector: CollectorId,
+    /// Its place in that collector's journal.
+    pub lsn: Lsn,
+}
+
+/// One record of a session key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its name.
+    pub name: RecordName,
+    /// Event time.
+    pub at: UnixTime,
+    /// Arrival.
+    pub arrived_at: UnixMicros,
+    /// Acct-Status-Type.
+    pub status: StatusType,
+    /// Acct-Session-Time.
+    pub session_time: Option<u32>,
+    /// Download counter (RADIUS output) and upload counter (RADIUS input); `None` where the record carries neither.
+    pub octets: Option<(Octets, Octets)>,
+    /// Whether it carries Gigawords.
+    pub gigawords: bool,
+    /// User-Name.
+    pub login: Login,
+    /// Acct-Terminate-Cause.
+    pub cause: TerminateCause,
+    /// The same for retransmissions under a new identifier.
+    pub digest: u128,
+}
+
+impl From<&RecordRow> for Record {
+    fn from(row: &RecordRow) -> Self {
+        let flags = RecordFlags(row.flags);
+        Self {
+            name: RecordName { collector: row.collector.as_str().into(), lsn: Lsn(row.lsn) },
+            at: UnixTime(row.event_at.into()),
+            arrived_at: UnixMicros(row.arrived_at),
+            status: StatusType(row.status_type),
+            session_time: flags.has(RecordFlags::SESSION_TIME).then_some(row.session_time),
+            octets: flags
+                .has(RecordFlags::OCTETS)
+                .then_some((Octets(row.output_octets), Octets(row.input_octets))),
+            gigawords: flags.has(RecordFlags::GIGAWORDS),
+            login: row.login.as_str().into(),
+            cause: TerminateCause(row.terminate_cause),
+            digest: row.digest,
+        }
+    }
+}
+
+impl Record {
+    /// Seconds since the session's start by this record alone; a Start that carries none is at 0.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<i64> {
+        self.session_time.map(i64::from).or_else(|| (self.status == StatusType::START).then_some(0))
+    }
+
+    /// When the session began by this record alone.
+    #[must_use]
+    pub fn started_at(&self) -> Option<UnixTime> {
+        self.elapsed().map(|elapsed| self.at.plus(-elapsed))
+    }
+}
