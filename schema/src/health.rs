@@ -71,7 +71,9 @@ impl HealthBoard {
     #[must_use]
     pub fn acknowledging(&self) -> bool {
         let parts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        [JOURNAL, LISTENER].iter().all(|part| parts.get(part).is_some_and(|health| health.status != PartStatus::Down))
+        [JOURNAL, LISTENER]
+            .iter()
+            .all(|part| parts.get(part).is_some_and(|health| health.status != PartStatus::Down))
     }
 
     fn set(&self, part: &'static str, status: PartStatus, reason: Option<String>) {

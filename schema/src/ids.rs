@@ -167,7 +167,10 @@ mod tests {
 
     #[test]
     fn bad_session_key_is_named() {
-        assert_eq!("xyz".parse::<SessionKey>().unwrap_err().to_string(), "\"xyz\" is not a session id: 32 hexadecimal digits are expected");
+        assert_eq!(
+            "xyz".parse::<SessionKey>().unwrap_err().to_string(),
+            "\"xyz\" is not a session id: 32 hexadecimal digits are expected"
+        );
         assert!("+0000000000000000000000000000000".parse::<SessionKey>().is_err());
     }
 }

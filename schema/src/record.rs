@@ -141,6 +141,8 @@ impl RecordFlags {
     pub const TIME_TOO_OLD: Self = Self(1 << 9);
     /// An Interim-Update or Stop came without octet counters.
     pub const OCTETS_MISSING: Self = Self(1 << 10);
+    /// An Interim-Update or Stop came without Acct-Session-Time.
+    pub const SESSION_TIME_MISSING: Self = Self(1 << 13);
     /// A text attribute is not UTF-8; its text column holds it with replacement characters, `attributes` as sent.
     pub const NOT_UTF8: Self = Self(1 << 11);
     /// An attribute has a length its type does not allow; it is kept raw and not interpreted.

@@ -55,7 +55,11 @@ impl Serialize for UnixTime {
 
 impl<'de> Deserialize<'de> for UnixTime {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        if from.is_human_readable() { DateTime::<Utc>::deserialize(from).map(Self::from) } else { i64::deserialize(from).map(Self) }
+        if from.is_human_readable() {
+            DateTime::<Utc>::deserialize(from).map(Self::from)
+        } else {
+            i64::deserialize(from).map(Self)
+        }
     }
 }
 
@@ -86,6 +90,9 @@ mod tests {
     fn json_is_rfc_3339() {
         let json = serde_json::to_string(&UnixTime(1_700_000_000)).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20Z\"");
-        assert_eq!(serde_json::from_str::<UnixTime>("\"2023-11-14T23:13:20+01:00\"").unwrap(), UnixTime(1_700_000_000));
+        assert_eq!(
+            serde_json::from_str::<UnixTime>("\"2023-11-14T23:13:20+01:00\"").unwrap(),
+            UnixTime(1_700_000_000)
+        );
     }
 }

@@ -1,0 +1,261 @@
+//! From the journal to ClickHouse, at least once, at the exporter's own pace.
+//!
+//! The exporter follows the journal from its cursor, inserts batches by rows and age, and moves the cursor when ClickHouse
+//! has taken one. Rows are idempotent, so a batch whose fate is unknown is inserted again. An outage makes the journal
+//! longer and nothing else.
+//!
+//! ClickHouse may lose what it took (a power cut, a part removed): at every start of ClickHouse, and before a segment may
+//! be deleted, what it holds is compared with the journal by counting record numbers per stretch of [`STRETCH`]; stretches
+//! that fall short are inserted again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::Row;
+use schema::health::{EXPORTER, HealthBoard};
+use schema::{CollectorId, Lsn, RecordRow};
+use serde::Deserialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use usage::period::Calendar;
+
+use crate::checkpoint::Checkpoints;
+use crate::config::ExporterConfig;
+use crate::journal::{Batch, Journal, JournalError, Reader};
+use crate::ledger::Ledger;
+use crate::pipeline::Ticket;
+use crate::record::AccountingRecord;
+
+/// Record numbers compared at once.
+const STRETCH: u64 = 65_536;
+/// Longest wait between two attempts while ClickHouse does not answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// How long the end of the process waits for ClickHouse to take the rest; the next start goes on from the cursor.
+const PATIENCE_AT_END: Duration = Duration::from_secs(5);
+
+/// What goes wrong between the journal and ClickHouse.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// ClickHouse refused or did not answer.
+    #[error("ClickHouse: {0}")]
+    ClickHouse(#[from] clickhouse::error::Error),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The cursor cannot be written.
+    #[error("cursor: {0}")]
+    Cursor(#[source] JournalError),
+}
+
+/// Carries records to ClickHouse.
+pub struct Exporter {
+    pub(crate) config: ExporterConfig,
+    pub(crate) collector: CollectorId,
+    pub(crate) calendar: Calendar,
+    pub(crate) clickhouse: clickhouse::Client,
+    pub(crate) journal: Journal<Ticket>,
+    pub(crate) cursor_file: Checkpoints,
+    /// Checkpoints of the session state: segments after the oldest kept one are needed.
+    pub(crate) state_checkpoints: Arc<Checkpoints>,
+    pub(crate) ledger: Ledger,
+    pub(crate) health: HealthBoard,
+    /// Everything up to here has been taken by ClickHouse.
+    pub(crate) cursor: Lsn,
+}
+
+/// How far the comparison with ClickHouse has come.
+#[derive(Debug, Default)]
+struct Verified {
+    upto: Lsn,
+    /// ClickHouse's uptime at the last look: when it falls, ClickHouse was restarted.
+    uptime: u32,
+}
+
+#[derive(Row, Deserialize)]
+struct Count {
+    stretch: u64,
+    records: u64,
+}
+
+impl Exporter {
+    /// Exports until `shutdown`, then what can still be exported within a few seconds.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut reader = self.journal.reader(self.cursor.next());
+        let mut verified = Verified::default();
+        let mut verify_at = Instant::now();
+        let mut durable = self.journal.subscribe();
+        let mut wait = Duration::from_millis(250);
+        self.ledger.progress(self.journal.durable().0, self.cursor.0);
+        while !shutdown.is_cancelled() {
+            let step = async {
+                self.export(&mut reader, &shutdown).await?;
+                if Instant::now() >= verify_at {
+                    self.verify(&mut verified).await?;
+                    verify_at = Instant::now() + Duration::from_secs(self.config.verify_interval);
+                }
+                Ok::<(), ExportError>(())
+            };
+            match step.await {
+                Ok(()) => {
+                    wait = Duration::from_millis(250);
+                    self.health.up(EXPORTER);
+                    // Ends too when the journal does.
+                    let until = tokio::time::timeout_at(verify_at, durable.changed());
+                    _ = shutdown.run_until_cancelled(until).await;
+                }
+                Err(error) => {
+                    self.fail(&error, wait);
+                    reader = self.journal.reader(self.cursor.next());
+                    _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+        }
+        self.finish(reader).await;
+    }
+
+    fn fail(&self, error: &ExportError, wait: Duration) {
+        let pending = self.journal.durable().0.saturating_sub(self.cursor.0);
+        self.health.degraded(EXPORTER, format!("{pending} records wait in the journal: {error}"));
+        warn!(%error, pending, retry_in = ?wait, "records could not be exported; they stay in the journal");
+    }
+
+    async fn finish(&mut self, mut reader: Reader) {
+        let ending = CancellationToken::new();
+        ending.cancel();
+        match tokio::time::timeout(PATIENCE_AT_END, self.export(&mut reader, &ending)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => info!(%error, cursor = %self.cursor, "the rest is exported at the next start"),
+            Err(_) => {
+                info!(cursor = %self.cursor, "ClickHouse is slow; the rest is exported at the next start")
+            }
+        }
+    }
+
+    /// Exports everything durable.
+    async fn export(&mut self, reader: &mut Reader, shutdown: &CancellationToken) -> Result<(), ExportError> {
+        loop {
+            let mut rows = Vec::new();
+            let deadline = Instant::now() + Duration::from_millis(self.config.batch_age_ms);
+            let mut last = self.cursor;
+            while rows.len() < self.config.batch_rows {
+                match reader.next_batch()? {
+                    Some(batch) => {
+                        last = last.max(batch.last());
+                        self.decode(&batch, &mut rows);
+                    }
+                    None if rows.is_empty() || shutdown.is_cancelled() || Instant::now() >= deadline => break,
+                    None => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+            if last == self.cursor {
+                return Ok(());
+            }
+            self.insert(&rows).await?;
+            self.cursor = last;
+            self.cursor_file.write(self.cursor, &[]).map_err(ExportError::Cursor)?;
+            self.ledger.progress(self.journal.durable().0, self.cursor.0);
+        }
+    }
+
+    fn decode(&self, batch: &Batch, rows: &mut Vec<RecordRow>) {
+        let records = batch.iter().map(|(lsn, entry)| AccountingRecord::decode(lsn, &entry));
+        rows.extend(records.map(|record| record.to_row(self.collector.as_str(), &self.calendar)));
+    }
+
+    async fn insert(&self, rows: &[RecordRow]) -> Result<(), ExportError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        // Deduplication by block would skip the views of a batch that is inserted again.
+        let client =
+            self.clickhouse.clone().with_setting("insert_deduplicate", "0").with_setting("async_insert", "0");
+        let mut insert = client.insert::<RecordRow>("accounting_records").await?;
+        for row in rows {
+            insert.write(row).await?;
+        }
+        insert.end().await?;
+        metrics::counter!("radtally_collector_export_rows_total").increment(rows.len() as u64);
+        metrics::histogram!("radtally_collector_export_insert_seconds")
+            .record(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Compares what ClickHouse holds with the journal, inserts what is missing, and deletes segments no longer needed.
+    async fn verify(&mut self, verified: &mut Verified) -> Result<(), ExportError> {
+        let uptime: u32 = self.clickhouse.query("SELECT toUInt32(uptime())").fetch_one().await?;
+        if uptime < verified.uptime {
+            verified.upto = Lsn::ZERO;
+        }
+        verified.uptime = uptime;
+        let from = verified.upto.next().max(self.journal.oldest());
+        let upto = self.cursor;
+        if from <= upto {
+            self.compare(from, upto).await?;
+        }
+        verified.upto = verified.upto.max(upto);
+        let oldest_needed = self.state_checkpoints.oldest_kept().unwrap_or(Lsn::ZERO).min(verified.upto);
+        self.journal.release(oldest_needed)?;
+        Ok(())
+    }
+
+    async fn compare(&self, from: Lsn, upto: Lsn) -> Result<(), ExportError> {
+        let held = self
+            .clickhouse
+            .query(
+                "SELECT intDiv(lsn, ?) AS stretch, uniqExact(lsn) AS records FROM accounting_records \
+                 WHERE collector = ? AND lsn BETWEEN ? AND ? GROUP BY stretch",
+            )
+            .bind(STRETCH)
+            .bind(self.collector.as_str())
+            .bind(from.0)
+            .bind(upto.0)
+            .fetch_all::<Count>()
+            .await?;
+        let held: HashMap<u64, u64> = held.into_iter().map(|count| (count.stretch, count.records)).collect();
+        for stretch in from.0 / STRETCH..=upto.0 / STRETCH {
+            let first = Lsn((stretch * STRETCH).max(from.0));
+            let last = Lsn((stretch * STRETCH + STRETCH - 1).min(upto.0));
+            let expected = last.0 - first.0 + 1;
+            if held.get(&stretch).copied().unwrap_or(0) < expected {
+                self.export_again(first, last).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts what the journal holds of a stretch of which ClickHouse holds too little. Holes in the journal are holes
+    /// in the stretch: they are compared each time and found empty.
+    async fn export_again(&self, first: Lsn, last: Lsn) -> Result<(), ExportError> {
+        let held: Vec<u64> = self
+            .clickhouse
+            .query("SELECT DISTINCT lsn FROM accounting_records WHERE collector = ? AND lsn BETWEEN ? AND ?")
+            .bind(self.collector.as_str())
+            .bind(first.0)
+            .bind(last.0)
+            .fetch_all()
+            .await?;
+        let held: std::collections::HashSet<u64> = held.into_iter().collect();
+        let mut reader = self.journal.reader(first);
+        let mut rows = Vec::new();
+        while let Some(batch) = reader.next_batch()? {
+            let past_end = batch.last() >= last;
+            self.decode(&batch, &mut rows);
+            if past_end {
+                break;
+            }
+        }
+        rows.retain(|row| (first.0..=last.0).contains(&row.lsn) && !held.contains(&row.lsn));
+        if !rows.is_empty() {
+            warn!(rows = rows.len(), %first, %last, "ClickHouse lost records that it had taken; they are exported again");
+            metrics::counter!("radtally_collector_export_again_rows_total").increment(rows.len() as u64);
+        }
+        for chunk in rows.chunks(self.config.batch_rows.max(1)) {
+            self.insert(chunk).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! The journal's octets: batches and the entries in them. All integers are little-endian.
+//!
+//! ```text
+//! batch  = magic u32 | crc u32 | payload length u32 | entries u32 | first LSN u64 | durable LSN u64 | written at i64 | payload
+//! entry  = length u32 | arrived at i64 | listening socket u16 | peer (16 octets IPv6, port u16) | client length u8 | client | packet
+//! ```
+//!
+//! `crc` covers everything after itself. `durable LSN` is what was known durable when the batch was written: a later
+//! batch thus tells that an unreadable one before it was complete once. IPv4 peers are IPv4-mapped.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use schema::{Lsn, UnixMicros};
+
+/// First octets of each batch.
+pub const MAGIC: u32 = u32::from_le_bytes(*b"RTJ1");
+/// Octets of a batch's header.
+pub const HEADER: usize = 40;
+/// Octets of an entry before its client and packet, without its length field.
+const ENTRY: usize = 8 + 2 + 16 + 2 + 1;
+/// Longest client name kept; configuration allows no longer one.
+const CLIENT: usize = 255;
+
+/// What a packet left behind, to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// When it was taken from the kernel.
+    pub arrived_at: UnixMicros,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// The client's name.
+    pub client: &'a str,
+    /// Index of the listening socket.
+    pub local: u16,
+    /// RADIUS header and attributes, without secrets.
+    pub packet: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// Appends the entry's octets to `to`.
+    pub fn encode(&self, to: &mut Vec<u8>) {
+        let mut end = self.client.len().min(CLIENT);
+        while !self.client.is_char_boundary(end) {
+            end -= 1;
+        }
+        let client = self.client.get(..end).unwrap_or_default();
+        let length = ENTRY + client.len() + self.packet.len();
+        to.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+        to.extend(self.arrived_at.0.to_le_bytes());
+        to.extend(self.local.to_le_bytes());
+        let ip = match self.peer.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        to.extend(ip.octets());
+        to.extend(self.peer.port().to_le_bytes());
+        to.push(u8::try_from(client.len()).unwrap_or(u8::MAX));
+        to.extend(client.as_bytes());
+        to.extend(self.packet);
+    }
+
+    fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (arrived_at, rest) = bytes.split_first_chunk()?;
+        let (local, rest) = rest.split_first_chunk()?;
+        let (ip, rest) = rest.split_first_chunk::<16>()?;
+        let (port, rest) = rest.split_first_chunk()?;
+        let (client_length, rest) = rest.split_first()?;
+        let (client, packet) = rest.split_at_checked(usize::from(*client_length))?;
+        Some(Self {
+            arrived_at: UnixMicros(i64::from_le_bytes(*arrived_at)),
+            peer: SocketAddr::new(Ipv6Addr::from(*ip).to_canonical(), u16::from_le_bytes(*port)),
+            client: std::str::from_utf8(client).ok()?,
+            local: u16::from_le_bytes(*local),
+            packet,
+        })
+    }
+}
+
+/// A batch's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// CRC-32 over what follows it.
+    pub crc: u32,
+    /// Octets of payload.
+    pub length: u32,
+    /// Number of entries.
+    pub entries: u32,
+    /// LSN of the first entry.
+    pub first: Lsn,
+    /// LSN known durable when this was written.
+    pub durable: Lsn,
+    /// When it was written.
+    pub written_at: UnixMicros,
+}
+
+impl Header {
+    /// Reads a header; `None` where there is none.
+    pub fn decode(bytes: &[u8; HEADER]) -> Option<Self> {
+        let (magic, rest) = bytes.split_first_chunk()?;
+        let (crc, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (entries, rest) = rest.split_first_chunk()?;
+        let (first, rest) = rest.split_first_chunk()?;
+        let (durable, rest) = rest.split_first_chunk()?;
+        let (written_at, _) = rest.split_first_chunk()?;
+        (u32::from_le_bytes(*magic) == MAGIC).then(|| Self {
+            crc: u32::from_le_bytes(*crc),
+            length: u32::from_le_bytes(*length),
+            entries: u32::from_le_bytes(*entries),
+            first: Lsn(u64::from_le_bytes(*first)),
+            durable: Lsn(u64::from_le_bytes(*durable)),
+            written_at: UnixMicros(i64::from_le_bytes(*written_at)),
+        })
+    }
+
+    /// LSN of the last entry.
+    pub const fn last(&self) -> Lsn {
+        Lsn(self.first.0 + self.entries as u64 - 1)
+    }
+}
+
+/// Fills in the header of a batch whose first [`HEADER`] octets were left free for it.
+pub fn seal(batch: &mut [u8], entries: u32, first: Lsn, durable: Lsn, written_at: UnixMicros) {
+    let length = u32::try_from(batch.len().saturating_sub(HEADER)).unwrap_or(u32::MAX);
+    let mut fields = Vec::with_capacity(HEADER - 8);
+    fields.extend(length.to_le_bytes());
+    fields.extend(entries.to_le_bytes());
+    fields.extend(first.0.to_le_bytes());
+    fields.extend(durable.0.to_le_bytes());
+    fields.extend(written_at.0.to_le_bytes());
+    write(batch, 8, &fields);
+    let crc = crc32fast::hash(batch.get(8..).unwrap_or_default());
+    write(batch, 0, &MAGIC.to_le_bytes());
+    write(batch, 4, &crc.to_le_bytes());
+}
+
+fn write(to: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(part) = to.get_mut(at..at + bytes.len()) {
+        part.copy_from_slice(bytes);
+    }
+}
+
+/// A whole, checked batch.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    header: Header,
+    from: Lsn,
+}
+
+impl Batch {
+    /// Checks the octets of a batch.
+    pub fn check(bytes: Vec<u8>) -> Option<Self> {
+        let header = Header::decode(bytes.first_chunk()?)?;
+        let whole = bytes.len() == HEADER + header.length as usize;
+        let sound = whole && header.entries > 0 && crc32fast::hash(bytes.get(8..)?) == header.crc;
+        sound.then_some(Self { bytes, header, from: Lsn::ZERO })
+    }
+
+    /// A batch that this process has just sealed; its checksum is not computed again.
+    pub fn check_own(bytes: Vec<u8>) -> Option<Self> {
+        let header = Header::decode(bytes.first_chunk()?)?;
+        Some(Self { bytes, header, from: Lsn::ZERO })
+    }
+
+    /// The same batch, of which only records from `from` are shown.
+    #[must_use]
+    pub const fn starting_at(mut self, from: Lsn) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// LSN of its last entry.
+    #[must_use]
+    pub const fn last(&self) -> Lsn {
+        self.header.last()
+    }
+
+    /// Its header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The entries with their LSNs, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Lsn, Entry<'_>)> {
+        let mut rest = self.bytes.get(HEADER..).unwrap_or_default();
+        let entries = std::iter::from_fn(move || {
+            let (length, after) = rest.split_first_chunk()?;
+            let (entry, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = after;
+            Entry::decode(entry)
+        });
+        (self.header.first.0..).map(Lsn).zip(entries).filter(|(lsn, _)| *lsn >= self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn batch(packets: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        for (n, packet) in packets.iter().enumerate() {
+            let peer = if n % 2 == 0 { "192.0.2.1:1024" } else { "[2001:db8::1]:1024" };
+            let entry = Entry {
+                arrived_at: UnixMicros(7),
+                peer: peer.parse().unwrap(),
+                client: "bng-1",
+                local: 3,
+                packet,
+            };
+            entry.encode(&mut bytes);
+        }
+        seal(&mut bytes, u32::try_from(packets.len()).unwrap(), Lsn(10), Lsn(9), UnixMicros(8));
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_reads_back_what_it_holds(packets in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 1..10)) {
+            let batch = Batch::check(batch(&packets)).unwrap();
+            let read: Vec<_> = batch.iter().map(|(lsn, entry)| (lsn.0, entry.packet.to_vec())).collect();
+            prop_assert_eq!(read, (10u64..).zip(packets.clone()).collect::<Vec<_>>());
+            prop_assert_eq!(batch.last(), Lsn(9 + packets.len() as u64));
+            prop_assert!(batch.iter().all(|(_, entry)| entry.client == "bng-1" && entry.local == 3));
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(packets in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 1..4), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+            let mut bytes = batch(&packets);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(Batch::check(bytes).is_none());
+        }
+    }
+}

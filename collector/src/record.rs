@@ -1,0 +1,463 @@
+//! [`AccountingRecord`]: what one stored packet says, decoded without copying, and its row for ClickHouse.
+//!
+//! Event time is the NAS's Event-Timestamp, else arrival − Acct-Delay-Time. A NAS's clock is believed for times up to
+//! seven days before the arrival and up to [`CLOCK_TOLERANCE`] seconds after it; otherwise the arrival counts and the
+//! record is flagged. Of an attribute that must occur once, the first occurrence counts.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use schema::{
+    Lsn, Octets, RecordFlags, RecordRow, SessionKey, StatusType, TerminateCause, UnixMicros, UnixTime,
+};
+use usage::period::Calendar;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::attributes::{self as attr, integer};
+use crate::journal::Entry;
+use crate::packet::{Attribute, Attributes, HEADER};
+
+/// How far, in seconds, a NAS's clock may be ahead before its times are not believed.
+pub const CLOCK_TOLERANCE: i64 = 2;
+/// How old, in seconds, a record may be by its NAS's clock: seven days, and an hour for a backlog's own delay.
+pub const OLDEST: i64 = 7 * 86_400 + 3_600;
+
+/// What names the NAS within its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NasIdentity<'a> {
+    /// NAS-Identifier.
+    Identifier(&'a [u8]),
+    /// NAS-IP-Address or NAS-IPv6-Address, else the packet's source.
+    Address(IpAddr),
+}
+
+/// One stored accounting record.
+#[derive(Clone, Debug)]
+pub struct AccountingRecord<'a> {
+    /// Its place in the journal.
+    pub lsn: Lsn,
+    /// When it arrived.
+    pub arrived_at: UnixMicros,
+    /// Who sent the packet.
+    pub peer: SocketAddr,
+    /// Name of the client it came from.
+    pub client: &'a str,
+    /// Its attributes as sent, without secrets.
+    pub attributes: &'a [u8],
+    /// Acct-Status-Type.
+    pub status: StatusType,
+    /// Who reports.
+    pub nas: NasIdentity<'a>,
+    /// Acct-Session-Id; empty where absent.
+    pub acct_session_id: &'a [u8],
+    /// Acct-Multi-Session-Id.
+    pub acct_multi_session_id: &'a [u8],
+    /// User-Name.
+    pub login: &'a [u8],
+    /// Event time.
+    pub event_at: UnixTime,
+    /// Acct-Session-Time.
+    pub session_time: Option<u32>,
+    /// Upload: Acct-Input-Octets with Gigawords.
+    pub input: Option<Octets>,
+    /// Download: Acct-Output-Octets with Gigawords.
+    pub output: Option<Octets>,
+    /// Acct-Input-Packets.
+    pub input_packets: u32,
+    /// Acct-Output-Packets.
+    pub output_packets: u32,
+    /// Acct-Delay-Time.
+    pub delay_time: u32,
+    /// Acct-Terminate-Cause.
+    pub terminate_cause: TerminateCause,
+    /// Calling-Station-Id.
+    pub calling_station_id: &'a [u8],
+    /// Called-Station-Id.
+    pub called_station_id: &'a [u8],
+    /// NAS-Port.
+    pub nas_port: u32,
+    /// NAS-Port-Id.
+    pub nas_port_id: &'a [u8],
+    /// What it carries and what was noticed.
+    pub flags: RecordFlags,
+}
+
+#[derive(Default)]
+struct Scan<'a> {
+    status: Option<u32>,
+    nas_identifier: Option<&'a [u8]>,
+    nas_address: Option<IpAddr>,
+    acct_session_id: Option<&'a [u8]>,
+    acct_multi_session_id: Option<&'a [u8]>,
+    login: Option<&'a [u8]>,
+    session_time: Option<u32>,
+    input: Option<u32>,
+    output: Option<u32>,
+    input_gigawords: Option<u32>,
+    output_gigawords: Option<u32>,
+    input_packets: Option<u32>,
+    output_packets: Option<u32>,
+    delay_time: Option<u32>,
+    event_timestamp: Option<u32>,
+    terminate_cause: Option<u32>,
+    calling_station_id: Option<&'a [u8]>,
+    called_station_id: Option<&'a [u8]>,
+    nas_port: Option<u32>,
+    nas_port_id: Option<&'a [u8]>,
+    bad_attribute: bool,
+}
+
+impl<'a> AccountingRecord<'a> {
+    /// Decodes a journal entry. Entries were verified before they were stored; what their attributes hold may still be
+    /// anything.
+    #[must_use]
+    pub fn decode(lsn: Lsn, entry: &Entry<'a>) -> Self {
+        let attributes = entry.packet.get(HEADER..).unwrap_or_default();
+        let mut scan = Scan::default();
+        Attributes::stored(attributes).for_each(|attribute| scan.read(&attribute));
+        let status = StatusType(scan.status.unwrap_or(0));
+        let delay_time = scan.delay_time.unwrap_or(0);
+        let mut flags = scan.flags(status);
+        let event_at = event_time(entry.arrived_at.seconds(), delay_time, scan.event_timestamp, &mut flags);
+        let counter = |octets: Option<u32>, gigawords: Option<u32>| {
+            octets.map(|octets| Octets::from_gigawords(gigawords.unwrap_or(0), octets))
+        };
+        let nas = match (scan.nas_identifier.filter(|id| !id.is_empty()), scan.nas_address) {
+            (Some(identifier), _) => NasIdentity::Identifier(identifier),
+            (None, Some(address)) => NasIdentity::Address(address),
+            (None, None) => NasIdentity::Address(entry.peer.ip()),
+        };
+        Self {
+            lsn,
+            arrived_at: entry.arrived_at,
+            peer: entry.peer,
+            client: entry.client,
+            attributes,
+            status,
+            nas,
+            acct_session_id: scan.acct_session_id.unwrap_or_default(),
+            acct_multi_session_id: scan.acct_multi_session_id.unwrap_or_default(),
+            login: scan.login.unwrap_or_default(),
+            event_at,
+            session_time: scan.session_time,
+            input: counter(scan.input, scan.input_gigawords),
+            output: counter(scan.output, scan.output_gigawords),
+            input_packets: scan.input_packets.unwrap_or(0),
+            output_packets: scan.output_packets.unwrap_or(0),
+            delay_time,
+            terminate_cause: TerminateCause(scan.terminate_cause.unwrap_or(0)),
+            calling_station_id: scan.calling_station_id.unwrap_or_default(),
+            called_station_id: scan.called_station_id.unwrap_or_default(),
+            nas_port: scan.nas_port.unwrap_or(0),
+            nas_port_id: scan.nas_port_id.unwrap_or_default(),
+            flags,
+        }
+    }
+
+    /// Writes `client/identity` over `name`.
+    pub fn write_nas(&self, name: &mut String) {
+        name.clear();
+        name.push_str(self.client);
+        name.push('/');
+        match self.nas {
+            NasIdentity::Identifier(identifier) => name.push_str(&String::from_utf8_lossy(identifier)),
+            NasIdentity::Address(address) => drop(write!(name, "{address}")),
+        }
+    }
+
+    /// The session that the record speaks of, as reported by `nas`; `None` where it carries no Acct-Session-Id.
+    #[must_use]
+    pub fn session_key(&self, nas: &str) -> Option<SessionKey> {
+        (!self.acct_session_id.is_empty()).then(|| SessionKey::new(nas, self.acct_session_id))
+    }
+
+    /// Addresses the subscriber has: Framed-IP-Address, Framed-IPv6-Address.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + 'a {
+        Attributes::stored(self.attributes).filter_map(|attribute| match attribute.kind {
+            // 255.255.255.255 and 255.255.255.254 ask the server to choose (RFC 2865 5.8).
+            attr::FRAMED_IP_ADDRESS => attr::ipv4(attribute.value)
+                .filter(|ip| u32::from(*ip) < u32::MAX - 1 && !ip.is_unspecified())
+                .map(IpAddr::V4),
+            attr::FRAMED_IPV6_ADDRESS => attr::ipv6(attribute.value).map(IpAddr::V6),
+            _ => None,
+        })
+    }
+
+    /// Prefixes the subscriber has: Framed-IPv6-Prefix, Delegated-IPv6-Prefix.
+    pub fn prefixes(&self) -> impl Iterator<Item = (Ipv6Addr, u8)> + 'a {
+        Attributes::stored(self.attributes).filter_map(|attribute| match attribute.kind {
+            attr::FRAMED_IPV6_PREFIX | attr::DELEGATED_IPV6_PREFIX => attr::ipv6_prefix(attribute.value),
+            _ => None,
+        })
+    }
+
+    /// The MAC address in Calling-Station-Id.
+    #[must_use]
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        std::str::from_utf8(self.calling_station_id).ok().and_then(attr::mac)
+    }
+
+    /// A hash of what a retransmission under a new identifier repeats: all attributes but Acct-Delay-Time,
+    /// Event-Timestamp, Proxy-State and Message-Authenticator.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        let mut kept = Vec::with_capacity(self.attributes.len());
+        let changing =
+            [attr::ACCT_DELAY_TIME, attr::EVENT_TIMESTAMP, attr::PROXY_STATE, attr::MESSAGE_AUTHENTICATOR];
+        for attribute in
+            Attributes::stored(self.attributes).filter(|attribute| !changing.contains(&attribute.kind))
+        {
+            kept.extend_from_slice(attribute.bytes);
+        }
+        xxh3_128(&kept)
+    }
+
+    /// The record's row, as `collector` writes it; local days are those of `calendar`.
+    #[must_use]
+    pub fn to_row(&self, collector: &str, calendar: &Calendar) -> RecordRow {
+        let mut nas = String::new();
+        self.write_nas(&mut nas);
+        let mut flags = self.flags;
+        let mut text = |octets: &[u8]| {
+            let text = String::from_utf8_lossy(octets);
+            if matches!(text, Cow::Owned(_)) {
+                flags |= RecordFlags::NOT_UTF8;
+            }
+            text.into_owned()
+        };
+        let day = calendar.day_of(self.event_at);
+        let session_key = self.session_key(&nas).unwrap_or_default();
+        RecordRow {
+            collector: collector.to_owned(),
+            lsn: self.lsn.0,
+            arrived_at: self.arrived_at.0,
+            source: to_ipv6(self.peer.ip()),
+            source_port: self.peer.port(),
+            client: self.client.to_owned(),
+            session_key: session_key.0,
+            acct_session_id: text(self.acct_session_id),
+            acct_multi_session_id: text(self.acct_multi_session_id),
+            login: text(self.login),
+            status_type: self.status.0,
+            event_at: seconds(self.event_at),
+            started_at: self.started_at().map_or(0, seconds),
+            day_starts_at: seconds(day.starts_at),
+            local_day: u16::try_from(day.date.signed_duration_since(chrono::NaiveDate::default()).num_days())
+                .unwrap_or(0),
+            zone: calendar.zone().name().to_owned(),
+            session_time: self.session_time.unwrap_or(0),
+            input_octets: self.input.unwrap_or_default().0,
+            output_octets: self.output.unwrap_or_default().0,
+            input_packets: self.input_packets,
+            output_packets: self.output_packets,
+            delay_time: self.delay_time,
+            terminate_cause: self.terminate_cause.0,
+            addresses: self.addresses().map(to_ipv6).collect(),
+            prefixes: self.prefixes().map(|(address, length)| format!("{address}/{length}")).collect(),
+            calling_station_id: text(self.calling_station_id),
+            mac: self.mac().map(attr::format_mac).unwrap_or_default(),
+            called_station_id: text(self.called_station_id),
+            nas_port: self.nas_port,
+            nas_port_id: text(self.nas_port_id),
+            digest: self.digest(),
+            nas,
+            flags: flags.0,
+            attributes: self.attributes.to_vec(),
+        }
+    }
+
+    /// When the session began by this record alone: event time − Acct-Session-Time; the event time of a Start that
+    /// carries none.
+    #[must_use]
+    pub fn started_at(&self) -> Option<UnixTime> {
+        let elapsed = self.session_time.or_else(|| (self.status == StatusType::START).then_some(0));
+        elapsed.map(|elapsed| UnixTime(self.event_at.plus(-i64::from(elapsed)).0.max(0)))
+    }
+}
+
+impl<'a> Scan<'a> {
+    fn read(&mut self, attribute: &Attribute<'a>) {
+        let value = attribute.value;
+        match attribute.kind {
+            attr::USER_NAME => first(&mut self.login, value),
+            attr::NAS_IDENTIFIER => first(&mut self.nas_identifier, value),
+            attr::ACCT_SESSION_ID => first(&mut self.acct_session_id, value),
+            attr::ACCT_MULTI_SESSION_ID => first(&mut self.acct_multi_session_id, value),
+            attr::CALLING_STATION_ID => first(&mut self.calling_station_id, value),
+            attr::CALLED_STATION_ID => first(&mut self.called_station_id, value),
+            attr::NAS_PORT_ID => first(&mut self.nas_port_id, value),
+            attr::NAS_IP_ADDRESS => self.address(attr::ipv4(value).map(IpAddr::V4)),
+            attr::NAS_IPV6_ADDRESS => self.address(attr::ipv6(value).map(IpAddr::V6)),
+            attr::FRAMED_IP_ADDRESS => self.bad_attribute |= value.len() != 4,
+            attr::FRAMED_IPV6_ADDRESS => self.bad_attribute |= value.len() != 16,
+            attr::FRAMED_IPV6_PREFIX | attr::DELEGATED_IPV6_PREFIX => {
+                self.bad_attribute |= attr::ipv6_prefix(value).is_none()
+            }
+            kind => self.read_number(kind, value),
+        }
+    }
+
+    fn read_number(&mut self, kind: u8, value: &[u8]) {
+        let field = match kind {
+            attr::ACCT_STATUS_TYPE => &mut self.status,
+            attr::ACCT_SESSION_TIME => &mut self.session_time,
+            attr::ACCT_INPUT_OCTETS => &mut self.input,
+            attr::ACCT_OUTPUT_OCTETS => &mut self.output,
+            attr::ACCT_INPUT_GIGAWORDS => &mut self.input_gigawords,
+            attr::ACCT_OUTPUT_GIGAWORDS => &mut self.output_gigawords,
+            attr::ACCT_INPUT_PACKETS => &mut self.input_packets,
+            attr::ACCT_OUTPUT_PACKETS => &mut self.output_packets,
+            attr::ACCT_DELAY_TIME => &mut self.delay_time,
+            attr::EVENT_TIMESTAMP => &mut self.event_timestamp,
+            attr::ACCT_TERMINATE_CAUSE => &mut self.terminate_cause,
+            attr::NAS_PORT => &mut self.nas_port,
+            _ => return,
+        };
+        match integer(value) {
+            Some(number) => first(field, number),
+            None => self.bad_attribute = true,
+        }
+    }
+
+    fn address(&mut self, address: Option<IpAddr>) {
+        match address {
+            Some(address) => first(&mut self.nas_address, address),
+            None => self.bad_attribute = true,
+        }
+    }
+
+    fn flags(&self, status: StatusType) -> RecordFlags {
+        let octets = self.input.is_some() || self.output.is_some();
+        let gigawords = self.input_gigawords.is_some() || self.output_gigawords.is_some();
+        let reports = matches!(status, StatusType::INTERIM_UPDATE | StatusType::STOP);
+        [
+            (self.session_time.is_some(), RecordFlags::SESSION_TIME),
+            (octets, RecordFlags::OCTETS),
+            (gigawords, RecordFlags::GIGAWORDS),
+            (self.acct_session_id.is_some_and(|id| !id.is_empty()), RecordFlags::SESSION_ID),
+            (status == StatusType::START, RecordFlags::START),
+            (status == StatusType::STOP, RecordFlags::STOP),
+            (reports && !octets, RecordFlags::OCTETS_MISSING),
+            (reports && self.session_time.is_none(), RecordFlags::SESSION_TIME_MISSING),
+            (self.bad_attribute, RecordFlags::BAD_ATTRIBUTE),
+        ]
+        .into_iter()
+        .filter(|(holds, _)| *holds)
+        .fold(RecordFlags::default(), |flags, (_, flag)| flags | flag)
+    }
+}
+
+/// The event time by the rules at the file's opening.
+fn event_time(arrived: UnixTime, delay: u32, timestamp: Option<u32>, flags: &mut RecordFlags) -> UnixTime {
+    let said = match timestamp {
+        Some(timestamp) => {
+            *flags |= RecordFlags::EVENT_TIMESTAMP;
+            UnixTime(i64::from(timestamp))
+        }
+        None => arrived.plus(-i64::from(delay)),
+    };
+    let age = arrived.since(said);
+    if age < -CLOCK_TOLERANCE {
+        *flags |= RecordFlags::TIME_IN_FUTURE;
+        arrived
+    } else if age > OLDEST {
+        *flags |= RecordFlags::TIME_TOO_OLD;
+        arrived
+    } else {
+        said
+    }
+}
+
+fn first<T>(field: &mut Option<T>, value: T) {
+    field.get_or_insert(value);
+}
+
+fn to_ipv6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+fn seconds(time: UnixTime) -> u32 {
+    u32::try_from(time.0.max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARRIVED: i64 = 1_790_000_000;
+
+    fn entry<'a>(packet: &'a [u8]) -> Entry<'a> {
+        let peer = "192.0.2.1:40000".parse().unwrap();
+        Entry { arrived_at: UnixMicros(ARRIVED * 1_000_000), peer, client: "bng", local: 0, packet }
+    }
+
+    fn packet(attributes: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        for (kind, value) in attributes {
+            bytes.extend([*kind, u8::try_from(value.len() + 2).unwrap()]);
+            bytes.extend(*value);
+        }
+        bytes
+    }
+
+    fn row(attributes: &[(u8, &[u8])]) -> RecordRow {
+        AccountingRecord::decode(Lsn(1), &entry(&packet(attributes)))
+            .to_row("c", &Calendar::new(chrono_tz::UTC))
+    }
+
+    #[test]
+    fn gigawords_and_delay_are_applied() {
+        let row = row(&[
+            (40, &[0, 0, 0, 3]),
+            (44, b"abc"),
+            (41, &[0, 0, 0, 10]),
+            (46, &[0, 0, 1, 0]),
+            (42, &[0, 0, 0, 1]),
+            (43, &205_032_704u32.to_be_bytes()),
+            (53, &[0, 0, 0, 1]),
+        ]);
+        assert_eq!((row.input_octets, row.output_octets), (1, 4_500_000_000));
+        assert_eq!(i64::from(row.event_at), ARRIVED - 10);
+        assert_eq!(i64::from(row.started_at), ARRIVED - 10 - 256);
+        assert!(
+            RecordFlags(row.flags)
+                .has(RecordFlags::GIGAWORDS | RecordFlags::SESSION_TIME | RecordFlags::OCTETS)
+        );
+        assert_eq!(row.nas, "bng/192.0.2.1");
+    }
+
+    #[test]
+    fn a_clock_at_1970_or_in_the_future_is_not_believed() {
+        let old = row(&[(40, &[0, 0, 0, 1]), (55, &[0, 0, 0, 9])]);
+        assert_eq!(i64::from(old.event_at), ARRIVED);
+        assert!(RecordFlags(old.flags).has(RecordFlags::TIME_TOO_OLD));
+        let future = row(&[(40, &[0, 0, 0, 1]), (55, &[0xff; 4])]);
+        assert_eq!(i64::from(future.event_at), ARRIVED);
+        assert!(RecordFlags(future.flags).has(RecordFlags::TIME_IN_FUTURE));
+    }
+
+    #[test]
+    fn a_retransmission_under_a_new_identifier_has_the_same_digest() {
+        let first = row(&[(40, &[0, 0, 0, 2]), (44, b"x"), (41, &[0, 0, 0, 0])]);
+        let second = row(&[(40, &[0, 0, 0, 2]), (44, b"x"), (41, &[0, 0, 0, 7]), (33, b"p")]);
+        assert_eq!(first.digest, second.digest);
+        assert_ne!(first.digest, row(&[(40, &[0, 0, 0, 2]), (44, b"y")]).digest);
+    }
+
+    #[test]
+    fn attributes_of_the_wrong_length_are_flagged_and_kept() {
+        let row = row(&[(40, &[0, 0, 0, 2]), (46, &[1, 2]), (8, &[1]), (1, &[0xff, b'a'])]);
+        assert!(
+            RecordFlags(row.flags)
+                .has(RecordFlags::BAD_ATTRIBUTE | RecordFlags::NOT_UTF8 | RecordFlags::OCTETS_MISSING)
+        );
+        assert_eq!(
+            row.attributes,
+            packet(&[(40, &[0, 0, 0, 2]), (46, &[1, 2]), (8, &[1]), (1, &[0xff, b'a'])])[HEADER..]
+        );
+    }
+}

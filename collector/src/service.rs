@@ -1,0 +1,407 @@
+//! The collector as a whole: opens the journal, rebuilds what was in memory, starts the threads, and ends them in order.
+//!
+//! Start: sockets are bound, the journal recovered, the newest checkpoint loaded and the records after it applied; then
+//! packets are taken. End: the sockets are read no more, the journal writes its last group and answers it, the state
+//! applies it and writes a checkpoint, the exporter carries what it can within a few seconds.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use schema::health::{HealthBoard, JOURNAL, LISTENER};
+use schema::{CollectorId, Lsn, UnixMicros};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use usage::period::Calendar;
+
+use crate::checkpoint::Checkpoints;
+use crate::client::Clients;
+use crate::config::{AccountingConfig, ExporterConfig, JournalSettings};
+use crate::exporter::Exporter;
+use crate::journal::{Batch, Journal, JournalConfig, JournalError, JournalStatus, Writer};
+use crate::ledger::Ledger;
+use crate::listener::{Listener, Log};
+use crate::online::Online;
+use crate::packet::Packet;
+use crate::pipeline::{Acknowledger, Pipeline, Ticket};
+use crate::reply::Replies;
+use crate::retransmit::{PacketName, Window};
+use crate::sessions::Sessions;
+use crate::storage::Disk;
+use crate::{metrics, socket};
+
+/// Time between two checkpoints of the session state.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Durable batches that may wait for the session state.
+const STATE_QUEUE: usize = 64;
+
+/// What a collector is made of.
+pub struct CollectorParts {
+    /// `[accounting]`.
+    pub accounting: AccountingConfig,
+    /// `[journal]`.
+    pub journal: JournalSettings,
+    /// `[exporter]`.
+    pub exporter: ExporterConfig,
+    /// Who may send.
+    pub clients: Clients,
+    /// The ledger that `clients` count into.
+    pub ledger: Ledger,
+    /// Folder of the journal and the checkpoints.
+    pub data_dir: PathBuf,
+    /// The provider's calendar.
+    pub calendar: Calendar,
+    /// Where records go.
+    pub clickhouse: clickhouse::Client,
+    /// Where the parts say how they do.
+    pub health: HealthBoard,
+}
+
+/// Why a collector cannot start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on udp/{address}: {error}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// No address is configured.
+    #[error("accounting.listen is empty: there is nothing to listen on")]
+    NoAddress,
+    /// The journal cannot be opened or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A file or thread cannot be made.
+    #[error("{what}: {error}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A thread ended though nobody asked it to.
+    #[error("the {0} thread ended unexpectedly")]
+    Thread(&'static str),
+}
+
+/// A collector that is ready to run.
+pub struct Collector {
+    parts: CollectorParts,
+    id: CollectorId,
+    sockets: Vec<Arc<UdpSocket>>,
+    journal: Journal<Ticket>,
+    writer: Writer<Ticket>,
+    online: Online,
+    checkpoints: Arc<Checkpoints>,
+    cursor_file: Checkpoints,
+    cursor: Lsn,
+}
+
+impl Collector {
+    /// Binds the sockets, recovers the journal and rebuilds the session state.
+    ///
+    /// # Errors
+    /// [`CollectorError`] names the address, file or thread.
+    pub fn new(parts: CollectorParts) -> Result<Self, CollectorError> {
+        let id = collector_id(&parts.data_dir, &parts.accounting.collector)?;
+        let sockets = bind_all(&parts.accounting)?;
+        let storage = Arc::new(Disk);
+        let folder = parts.data_dir.join("checkpoints");
+        let checkpoints = Arc::new(Checkpoints::new(folder.clone(), "sessions", storage.clone())?);
+        let cursor_file = Checkpoints::new(folder, "exporter", storage.clone())?;
+        let cursor = cursor_file.load()?.map_or(Lsn::ZERO, |(lsn, _)| lsn);
+        let state = load_state(&checkpoints)?;
+        let config = JournalConfig {
+            dir: parts.data_dir.join("journal"),
+            segment_bytes: parts.journal.segment_mib.max(8) << 20,
+            retention: Duration::from_secs(u64::from(parts.journal.retention_days) * 86_400),
+            known: cursor.max(state.applied()),
+            ..JournalConfig::default()
+        };
+        let (journal, writer, recovery) = Journal::open(config, storage)?;
+        info!(%recovery, "the journal is open");
+        let online = Online::new(id.clone(), state);
+        replay(&journal, &online)?;
+        Ok(Self { parts, id, sockets, journal, writer, online, checkpoints, cursor_file, cursor })
+    }
+
+    /// The addresses that packets are taken on.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
+    /// The live state.
+    #[must_use]
+    pub fn online(&self) -> Online {
+        self.online.clone()
+    }
+
+    /// This collector's identity.
+    #[must_use]
+    pub fn id(&self) -> &CollectorId {
+        &self.id
+    }
+
+    /// Takes packets until `shutdown`, then ends in order.
+    ///
+    /// # Errors
+    /// A thread could not be started, or ended by itself.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), CollectorError> {
+        let health = self.parts.health.clone();
+        let exporting = CancellationToken::new();
+        let exporter = tokio::spawn(self.exporter().run(exporting.clone()));
+        let ticker = tokio::spawn(tick(
+            self.parts.ledger.clone(),
+            self.journal.clone(),
+            health.clone(),
+            exporting.clone(),
+        ));
+        let totals = tokio::spawn({
+            let (online, shutdown) = (self.online.clone(), exporting.clone());
+            async move { online.tick(shutdown).await }
+        });
+        let replies = Replies::new(&self.sockets);
+        let (state, batches) = sync_channel(STATE_QUEUE);
+        let listeners = self.start_listeners(&replies, &shutdown)?;
+        health.up(LISTENER);
+
+        let mut acknowledger = Acknowledger { replies, state };
+        let writer = self.writer;
+        let writing = spawn("journal", move || writer.run(move |group| acknowledger.durable(group)))?;
+        let keeper = StateKeeper { online: self.online, checkpoints: self.checkpoints };
+        let keeping = spawn("sessions", move || keeper.run(&batches))?;
+
+        let early = watch_threads(&listeners, &writing, &keeping, &shutdown).await;
+        health.down(LISTENER, "the service is stopping");
+        let journal = self.journal;
+        let ended = tokio::task::spawn_blocking(move || {
+            let listened = listeners
+                .into_iter()
+                .map(|listener| join("listener", listener))
+                .collect::<Result<Vec<()>, _>>();
+            journal.stop();
+            join("journal", writing).and(join("sessions", keeping)).and(listened.map(drop))
+        });
+        let ended = ended.await.unwrap_or(Err(CollectorError::Thread("shutdown")));
+        exporting.cancel();
+        for (name, task) in [("exporter", exporter), ("ticker", ticker), ("totals", totals)] {
+            task.await.map_err(|_| CollectorError::Thread(name))?;
+        }
+        early.and(ended)
+    }
+
+    fn exporter(&self) -> Exporter {
+        Exporter {
+            config: self.parts.exporter.clone(),
+            collector: self.id.clone(),
+            calendar: self.parts.calendar,
+            clickhouse: self.parts.clickhouse.clone(),
+            journal: self.journal.clone(),
+            cursor_file: self.cursor_file.clone(),
+            state_checkpoints: Arc::clone(&self.checkpoints),
+            ledger: self.parts.ledger.clone(),
+            health: self.parts.health.clone(),
+            cursor: self.cursor,
+        }
+    }
+
+    fn start_listeners(
+        &self,
+        replies: &Replies,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<JoinHandle<()>>, CollectorError> {
+        let mut listeners = Vec::new();
+        for (index, socket) in (0u16..).zip(&self.sockets) {
+            let listener = Listener {
+                index,
+                socket: Arc::clone(socket),
+                pipeline: Pipeline {
+                    clients: self.parts.clients.clone(),
+                    window: rebuild_window(&self.journal, self.parts.accounting.retransmit_window)?,
+                    journal: self.journal.clone(),
+                    replies: replies.clone(),
+                    ledger: self.parts.ledger.clone(),
+                    health: self.parts.health.clone(),
+                    log: Log::default(),
+                    outbox: Vec::new(),
+                    scratch: Vec::new(),
+                },
+                ledger: self.parts.ledger.clone(),
+                health: self.parts.health.clone(),
+            };
+            let shutdown = shutdown.clone();
+            listeners.push(spawn("listener", move || listener.run(&shutdown))?);
+        }
+        Ok(listeners)
+    }
+}
+
+/// Owns the thread that changes the session state.
+struct StateKeeper {
+    online: Online,
+    checkpoints: Arc<Checkpoints>,
+}
+
+impl StateKeeper {
+    fn run(&self, batches: &Receiver<Arc<Batch>>) {
+        let mut written = (Instant::now(), self.online.applied());
+        loop {
+            match batches.recv_timeout(Duration::from_secs(1)) {
+                Ok(batch) => self.online.apply(&batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if written.0.elapsed() >= CHECKPOINT_EVERY && written.1 < self.online.applied() {
+                self.write();
+                written = (Instant::now(), self.online.applied());
+            }
+        }
+        self.write();
+    }
+
+    fn write(&self) {
+        let image = match self.online.checkpoint() {
+            Ok(image) => image,
+            Err(error) => {
+                return error!(%error, "the session state cannot be encoded; the journal still holds it");
+            }
+        };
+        if let Err(error) = self.checkpoints.write(image.0, &image.1) {
+            warn!(%error, "no checkpoint could be written; the next start replays more of the journal");
+        }
+    }
+}
+
+async fn watch_threads(
+    listeners: &[JoinHandle<()>],
+    writing: &JoinHandle<()>,
+    keeping: &JoinHandle<()>,
+    shutdown: &CancellationToken,
+) -> Result<(), CollectorError> {
+    while shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(200))).await.is_some() {
+        let ended = [("journal", writing.is_finished()), ("sessions", keeping.is_finished())];
+        let listener = ("listener", listeners.iter().any(JoinHandle::is_finished));
+        if let Some((name, _)) = ended.into_iter().chain([listener]).find(|(_, ended)| *ended)
+            && !shutdown.is_cancelled()
+        {
+            shutdown.cancel();
+            return Err(CollectorError::Thread(name));
+        }
+    }
+    Ok(())
+}
+
+/// Keeps ledger, metrics and health up to date.
+async fn tick(ledger: Ledger, journal: Journal<Ticket>, health: HealthBoard, shutdown: CancellationToken) {
+    metrics::describe();
+    let mut every = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        match journal.status() {
+            JournalStatus::Running => health.up(JOURNAL),
+            JournalStatus::Stopped { reason, .. } => health.down(JOURNAL, &*reason),
+        }
+        metrics::publish(&ledger.report());
+        if shutdown.run_until_cancelled(every.tick()).await.is_none() {
+            return;
+        }
+    }
+}
+
+fn bind_all(config: &AccountingConfig) -> Result<Vec<Arc<UdpSocket>>, CollectorError> {
+    if config.listen.is_empty() {
+        return Err(CollectorError::NoAddress);
+    }
+    let bind = |address: &SocketAddr| match socket::bind(*address, config.receive_buffer) {
+        Ok(socket) => Ok(Arc::new(socket)),
+        Err(error) => Err(CollectorError::Bind { address: *address, error }),
+    };
+    config.listen.iter().map(bind).collect()
+}
+
+/// The collector's identity: its name and a random part made once per data folder. Record numbers start at 1 in each
+/// folder, so a name alone would be reused.
+fn collector_id(data_dir: &Path, name: &str) -> Result<CollectorId, CollectorError> {
+    let path = data_dir.join("collector.id");
+    let system = |error| CollectorError::System { what: path.display().to_string(), error };
+    match fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => return Ok(CollectorId::from(id.trim())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(system(error)),
+        _ => {}
+    }
+    fs::create_dir_all(data_dir).map_err(system)?;
+    let host =
+        || nix::sys::utsname::uname().ok().and_then(|system| system.nodename().to_str().map(str::to_owned));
+    let name = Some(name.to_owned()).filter(|name| !name.is_empty()).or_else(host);
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(|error| system(error.into()))?;
+    let id = format!("{}-{:08x}", name.as_deref().unwrap_or("collector"), u32::from_be_bytes(random));
+    fs::write(&path, format!("{id}\n")).map_err(system)?;
+    fs::File::open(&path).and_then(|file| file.sync_all()).map_err(system)?;
+    fs::File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(system)?;
+    Ok(CollectorId::from(id))
+}
+
+fn load_state(checkpoints: &Checkpoints) -> Result<Sessions, CollectorError> {
+    let Some((lsn, image)) = checkpoints.load()? else { return Ok(Sessions::default()) };
+    match Sessions::load(lsn, &image) {
+        Ok(state) => Ok(state),
+        Err(error) => {
+            warn!(%error, "the checkpoint is of another version; the state is rebuilt from what the journal holds");
+            Ok(Sessions::default())
+        }
+    }
+}
+
+/// Applies the records after the checkpoint.
+fn replay(journal: &Journal<Ticket>, online: &Online) -> Result<(), CollectorError> {
+    let started = Instant::now();
+    let from = online.applied();
+    let mut reader = journal.reader(from.next());
+    while let Some(batch) = reader.next_batch()? {
+        online.apply(&batch);
+        online.skip_to(batch.last());
+    }
+    info!(from = %from, to = %online.applied(), took = ?started.elapsed(), "the session state is rebuilt");
+    Ok(())
+}
+
+/// The packets of the last moments before the start, from the journal's tail: a NAS that missed an answer because we were
+/// restarted gets it now, and no second record.
+fn rebuild_window(journal: &Journal<Ticket>, seconds: u32) -> Result<Window, CollectorError> {
+    /// More packets than this are not looked at.
+    const TAIL: u64 = 200_000;
+    let mut window = Window::new(seconds);
+    let since = UnixMicros(UnixMicros::now().0 - i64::from(seconds) * 1_000_000);
+    let from = Lsn(journal.durable().0.saturating_sub(TAIL)).next().max(journal.oldest());
+    let mut reader = journal.reader(from);
+    while let Some(batch) = reader.next_batch()? {
+        for (lsn, entry) in batch.iter().filter(|(_, entry)| entry.arrived_at >= since) {
+            if let Ok(packet) = Packet::parse(entry.packet) {
+                let name = PacketName { peer: entry.peer, identifier: packet.identifier() };
+                window.remember(name, packet.authenticator(), lsn, entry.arrived_at);
+            }
+        }
+    }
+    Ok(window)
+}
+
+fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, CollectorError> {
+    let what = || format!("starting the {name} thread");
+    Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| CollectorError::System { what: what(), error })
+}
+
+fn join(name: &'static str, thread: JoinHandle<()>) -> Result<(), CollectorError> {
+    thread.join().map_err(|_| CollectorError::Thread(name))
+}
