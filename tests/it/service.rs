@@ -1,0 +1,171 @@
+//! The real service in a folder of its own, on ports of its own.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::program::{self, Program};
+use crate::until::until;
+
+/// The secret of the client 127.0.0.1, which the tests send as.
+pub const SECRET: &str = "s3cret of the tests";
+/// A start loads the engine's library, half a gigabyte, on a machine that other tests keep busy.
+const START: Duration = Duration::from_secs(120);
+
+/// A running service.
+pub struct Service {
+    dir: TempDir,
+    program: Option<Program>,
+    wrapper: Vec<String>,
+    /// Where it takes accounting.
+    pub accounting: SocketAddr,
+    /// Where it serves API and dashboard.
+    pub http: SocketAddr,
+    /// A token that may do everything.
+    pub token: String,
+}
+
+/// What the service writes once it is ready.
+#[derive(Deserialize)]
+struct Addresses {
+    accounting: Vec<SocketAddr>,
+    http: SocketAddr,
+}
+
+impl Service {
+    /// Starts a service.
+    pub async fn start() -> Self {
+        Self::start_under(Vec::new()).await
+    }
+
+    /// Starts a service as the last arguments of `wrapper`, such as `strace`; `{dir}` stands for its folder.
+    pub async fn start_under(wrapper: Vec<String>) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let dir = tempfile::Builder::new().prefix("radtally-it-").tempdir().unwrap();
+        let mut service =
+            Self { dir, program: None, wrapper, accounting: any, http: any, token: String::new() };
+        service.write_config();
+        service.token =
+            service.command(&["token", "create", "--role", "admin", "--name", "tests"], "").trim().to_owned();
+        service.run().await;
+        service
+    }
+
+    /// Its folder; everything it writes is below.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its data folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir().join("data")
+    }
+
+    /// The process of the service itself, below whatever it was started under.
+    pub fn pid(&self) -> Pid {
+        let outer = self.program().pid();
+        if self.wrapper.is_empty() {
+            outer
+        } else {
+            program::children(outer, "radtally").first().copied().unwrap()
+        }
+    }
+
+    /// The process of the embedded engine.
+    pub fn engine(&self) -> Option<Pid> {
+        program::children(self.pid(), " engine").first().copied()
+    }
+
+    /// What it has logged since it was started last.
+    pub fn log(&self) -> String {
+        self.program().output()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        nix::sys::signal::kill(self.pid(), signal).unwrap();
+    }
+
+    /// Kills it, engine included, as a power cut would.
+    pub fn kill(&mut self) {
+        self.program = None;
+    }
+
+    /// Asks it to end and waits until it has.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.program.as_mut().unwrap().wait(Duration::from_secs(60)).await;
+        assert!(status.success(), "the service ended with {status}");
+        self.program = None;
+    }
+
+    /// Starts it again, on the addresses it had.
+    pub async fn run(&mut self) {
+        self.write_config();
+        let file = self.data_dir().join("addresses.json");
+        _ = std::fs::remove_file(&file);
+        let mut words =
+            self.wrapper.iter().map(|word| word.replace("{dir}", &self.dir().display().to_string()));
+        let radtally = env!("CARGO_BIN_EXE_radtally").to_owned();
+        let mut command = Command::new(words.next().unwrap_or_else(|| radtally.clone()));
+        command.args(words);
+        if !self.wrapper.is_empty() {
+            command.arg(radtally);
+        }
+        command.arg("--config").arg(self.config_file()).arg("serve").current_dir(env!("CARGO_MANIFEST_DIR"));
+        self.program = Some(Program::start(&mut command, self.dir().join("log")));
+        let addresses = until("addresses.json", START, async || {
+            let ended = self.program.as_mut().unwrap().ended();
+            assert!(ended.is_none(), "the service ended with {}", ended.unwrap());
+            serde_json::from_slice::<Addresses>(&std::fs::read(&file).ok()?).ok()
+        });
+        let Addresses { accounting, http } = addresses.await;
+        (self.accounting, self.http) = (accounting[0], http);
+        until("all parts to be up", START, async || {
+            let (status, health) = self.try_get("/api/v1/health").await?;
+            let parts = health["parts"].as_object()?;
+            (status == 200 && parts.values().all(|part| part["status"] == "up")).then_some(())
+        })
+        .await;
+    }
+
+    /// Runs another `radtally` command on the same configuration, with `input` as its standard input, and gives what it
+    /// prints.
+    pub fn command(&self, words: &[&str], input: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_radtally"));
+        command.arg("--config").arg(self.config_file()).args(["--log", "warn"]).args(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "radtally {}: {}: {errors}", words.join(" "), output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn program(&self) -> &Program {
+        self.program.as_ref().unwrap()
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.dir().join("radtally.toml")
+    }
+
+    fn write_config(&self) {
+        let mut config = String::new();
+        writeln!(config, "data_dir = \"{}\"\ntimezone = \"Africa/Lagos\"", self.data_dir().display())
+            .unwrap();
+        writeln!(config, "[accounting]\nlisten = [\"{}\"]", self.accounting).unwrap();
+        writeln!(config, "[http]\nlisten = \"{}\"", self.http).unwrap();
+        writeln!(config, "[[client]]\nname = \"tests\"\nsource = \"127.0.0.1\"\nsecret = \"{SECRET}\"")
+            .unwrap();
+        std::fs::write(self.config_file(), config).unwrap();
+    }
+}
