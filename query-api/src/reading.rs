@@ -1,0 +1,178 @@
+//! From rollups and records to curves: what is read of a session key, and when.
+//!
+//! A clean key is read from the rollups: whole days before and after the period that matters, five-minute buckets within
+//! it. Where a boundary of the period lies between the first and last sample of one bucket, that bucket's records are read
+//! too. Any other key is evaluated from all its records. Every query aggregates by itself what merges may not have yet.
+
+mod rows;
+
+use std::collections::{HashMap, HashSet};
+
+use schema::{Login, SessionKey, TerminateCause, UnixTime};
+use usage::{Bucket, Curve, Dirty, Record, SessionView, evaluate};
+
+use crate::query::{self, time};
+use crate::stored::{self, StoredSession};
+use crate::{ApiError, Deps};
+use rows::{Keys, buckets, records, records_in};
+
+/// One session, as the engine understands it.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) key: SessionKey,
+    /// Counted from 1 among the sessions of its key, oldest first.
+    pub(crate) number: usize,
+    /// Of how many.
+    pub(crate) of: usize,
+    pub(crate) started_at: UnixTime,
+    /// When and why it was stopped.
+    pub(crate) stopped: Option<(UnixTime, TerminateCause)>,
+    /// By login; more than one where User-Name changed.
+    pub(crate) curves: Vec<(Login, Curve)>,
+}
+
+impl Session {
+    /// The newest sample.
+    pub(crate) fn last_at(&self) -> UnixTime {
+        self.curves.iter().map(|(_, curve)| curve.ends_at()).max().unwrap_or(self.started_at)
+    }
+
+    /// The curves of `login`, or all.
+    pub(crate) fn curves_of<'a>(&'a self, login: Option<&'a str>) -> impl Iterator<Item = &'a Curve> {
+        let wanted = move |name: &Login| login.is_none_or(|login| name.as_str() == login);
+        self.curves.iter().filter(move |(name, _)| wanted(name)).map(|(_, curve)| curve)
+    }
+}
+
+/// What is read of the keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent<'a> {
+    /// The period that is read by five-minute buckets.
+    pub(crate) period: (UnixTime, UnixTime),
+    /// The instants at which the curves must be right, ascending.
+    pub(crate) boundaries: &'a [UnixTime],
+}
+
+/// The sessions of `stored`, key by key, oldest first within a key.
+pub(crate) async fn sessions(
+    deps: &Deps,
+    stored: &[StoredSession],
+    extent: Extent<'_>,
+) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
+    let mut found = HashMap::with_capacity(stored.len());
+    for stored in stored.chunks(query::KEYS_PER_QUERY) {
+        let mut keys = Keys::of(stored);
+        let mut dirty = several_logins(deps, &mut keys).await?;
+        let views = views(deps, stored, &keys, &mut dirty, extent.period).await?;
+        let views = refine(deps, &keys, views, &mut dirty, extent.boundaries).await?;
+        found.extend(stored.iter().filter_map(|stored| {
+            let view = views.get(&stored.key())?;
+            Some((stored.key(), vec![clean(stored, view)]))
+        }));
+        found.extend(evaluated(deps, &keys, &dirty).await?);
+    }
+    Ok(found)
+}
+
+fn clean(stored: &StoredSession, view: &SessionView) -> Session {
+    let curve = view.curve();
+    let cause = TerminateCause(stored.terminate_cause);
+    let login = stored.logins.first().map(String::as_str).unwrap_or_default();
+    Session {
+        key: stored.key(),
+        number: 1,
+        of: 1,
+        started_at: view.started_at(),
+        stopped: view.is_stopped().then(|| (curve.ends_at(), cause)),
+        curves: vec![(Login::from(login), curve)],
+    }
+}
+
+type Views = HashMap<SessionKey, SessionView>;
+
+/// A key under several logins is evaluated from its records under all of them.
+async fn several_logins(deps: &Deps, keys: &mut Keys) -> Result<HashSet<SessionKey>, ApiError> {
+    let found = stored::with_several_logins(deps, &keys.numbers).await?;
+    for key in &found {
+        keys.first = keys.first.min(time(key.first_event_at));
+        keys.last = keys.last.max(time(key.last_event_at));
+    }
+    Ok(found.into_iter().map(|key| SessionKey(key.session_key)).collect())
+}
+
+/// The clean keys' views; the others become dirty.
+async fn views(
+    deps: &Deps,
+    stored: &[StoredSession],
+    keys: &Keys,
+    dirty: &mut HashSet<SessionKey>,
+    period: (UnixTime, UnixTime),
+) -> Result<Views, ApiError> {
+    let mut found: HashMap<SessionKey, Vec<Bucket>> = HashMap::new();
+    for (key, bucket) in buckets(deps, keys, period).await? {
+        found.entry(key).or_default().push(bucket);
+    }
+    let mut views = HashMap::with_capacity(stored.len());
+    for key in stored.iter().map(StoredSession::key) {
+        if dirty.contains(&key) {
+            continue;
+        }
+        match SessionView::new(found.remove(&key).unwrap_or_default()) {
+            Ok(view) => _ = views.insert(key, view),
+            Err(_) => _ = dirty.insert(key),
+        }
+    }
+    Ok(views)
+}
+
+/// Adds the records that the boundaries need; a view that turns out not to be clean becomes dirty.
+async fn refine(
+    deps: &Deps,
+    keys: &Keys,
+    mut views: Views,
+    dirty: &mut HashSet<SessionKey>,
+    boundaries: &[UnixTime],
+) -> Result<Views, ApiError> {
+    let mut needed: HashMap<SessionKey, Vec<(UnixTime, UnixTime)>> = HashMap::new();
+    for (key, view) in &views {
+        let buckets = view.needs_records(boundaries);
+        if !buckets.is_empty() {
+            needed.insert(*key, buckets);
+        }
+    }
+    let records = records_in(deps, keys, &needed).await?;
+    for (key, records) in records {
+        if views.get_mut(&key).is_some_and(|view| view.refine(&records) == Err(Dirty::Fall)) {
+            views.remove(&key);
+            dirty.insert(key);
+        }
+    }
+    Ok(views)
+}
+
+/// The dirty keys' sessions, from all their records.
+async fn evaluated(
+    deps: &Deps,
+    keys: &Keys,
+    dirty: &HashSet<SessionKey>,
+) -> Result<Vec<(SessionKey, Vec<Session>)>, ApiError> {
+    let wanted: Vec<SessionKey> = dirty.iter().copied().collect();
+    let records = records(deps, keys, &wanted, None).await?;
+    Ok(records.into_iter().map(|(key, records)| (key, sessions_of(key, &records))).collect())
+}
+
+fn sessions_of(key: SessionKey, records: &[Record]) -> Vec<Session> {
+    let sessions = evaluate(records).sessions;
+    let of = sessions.len();
+    let numbered = (1..).zip(sessions);
+    numbered
+        .map(|(number, session)| Session {
+            key,
+            number,
+            of,
+            started_at: session.started_at,
+            stopped: session.stopped,
+            curves: session.curves,
+        })
+        .collect()
+}

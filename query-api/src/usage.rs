@@ -1,0 +1,100 @@
+//! Usage of a login: [`summary()`](summary::summary) of a period, and a [`series()`](series::series) of steps.
+
+pub mod series;
+pub mod summary;
+
+use collector::OnlineFilter;
+use schema::{SessionKey, UnixTime};
+
+use crate::params::{Params, bad};
+use crate::reading::{self, Extent, Session};
+use crate::state::{Standing, Standings};
+use crate::stored::{self, Match, Sort};
+use crate::{ApiError, Deps};
+
+pub use series::series;
+pub use summary::summary;
+
+/// Most sessions that are on though their newest record lies before a period; further ones are on, too, but only their
+/// records tell.
+pub(crate) const MOST_ONLINE: usize = 2_000;
+
+/// Whose usage, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// RADIUS User-Name.
+    pub login: String,
+    /// The period's first instant.
+    pub from: UnixTime,
+    /// The first instant after the period; it may lie in the future.
+    pub to: UnixTime,
+}
+
+impl UsageQuery {
+    /// From the parameters `login`, `from` and `to`.
+    ///
+    /// # Errors
+    /// Names the one that is absent or not usable.
+    pub fn of(params: &Params, deps: &Deps) -> Result<Self, ApiError> {
+        let login = params.required("login")?.to_owned();
+        let time = |name| params.time(name, deps.calendar)?.ok_or(ApiError::MissingParameter(name));
+        let (from, to) = (time("from")?, time("to")?);
+        check_order(params, Some(from), Some(to))?;
+        Ok(Self { login, from, to })
+    }
+}
+
+/// A period must not end before it begins.
+pub(crate) fn check_order(
+    params: &Params,
+    from: Option<UnixTime>,
+    to: Option<UnixTime>,
+) -> Result<(), ApiError> {
+    match (from, to) {
+        (Some(from), Some(to)) if to <= from => {
+            let text = params.text("to").unwrap_or_default();
+            Err(bad("to", text, format!("\"{text}\" ({to}) is not after from ({from})")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The sessions of a login that a period may touch, each with how it stands.
+pub(crate) async fn sessions_in(
+    deps: &Deps,
+    query: &UsageQuery,
+    boundaries: &[UnixTime],
+    now: UnixTime,
+) -> Result<Vec<(Session, Standing)>, ApiError> {
+    let filter = OnlineFilter { login: Some(query.login.clone()), ..OnlineFilter::default() };
+    let online = online_keys(deps, &filter, now);
+    let wanted = Match {
+        login: Some(&query.login),
+        from: Some(query.from),
+        to: Some(query.to),
+        online: &online,
+        ..Match::default()
+    };
+    let stored = stored::find(deps, &wanted, Sort::default(), None, None).await?;
+    let extent = Extent { period: (query.from, query.to), boundaries };
+    let mut read = reading::sessions(deps, &stored, extent).await?;
+    let of_login = |session: &Session| session.curves_of(Some(&query.login)).next().is_some();
+    let sessions: Vec<(Session, &str)> = stored
+        .iter()
+        .flat_map(|stored| {
+            read.remove(&stored.key()).into_iter().flatten().map(|session| (session, stored.nas.as_str()))
+        })
+        .filter(|(session, _)| of_login(session))
+        .collect();
+    let with_nas: Vec<(&Session, &str)> = sessions.iter().map(|(session, nas)| (session, *nas)).collect();
+    let standings = Standings::of(deps, &with_nas, now).await?;
+    let with_standing = sessions.into_iter().map(|(session, nas)| {
+        let standing = standings.standing(&session, nas);
+        (session, standing)
+    });
+    Ok(with_standing.collect())
+}
+
+pub(crate) fn online_keys(deps: &Deps, filter: &OnlineFilter, now: UnixTime) -> Vec<SessionKey> {
+    deps.online.find(filter, None, MOST_ONLINE, now).into_iter().map(|session| session.id).collect()
+}

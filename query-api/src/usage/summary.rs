@@ -1,0 +1,74 @@
+//! `GET /usage/summary`: what a login used in a period.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use schema::{Octets, UnixTime};
+use serde::Serialize;
+use usage::Usage;
+
+use super::{UsageQuery, sessions_in};
+use crate::params::Params;
+use crate::{ApiError, Deps};
+
+/// What a login used in a period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// RADIUS User-Name.
+    pub login: String,
+    /// The period's first instant.
+    pub from: UnixTime,
+    /// The first instant after the period.
+    pub to: UnixTime,
+    /// The provider's time zone.
+    pub zone: &'static str,
+    /// Sessions that were on in the period.
+    pub sessions: u64,
+    /// Of them, those that ended in the period by anything but a request of user or administrator, an idle or a session
+    /// time-out.
+    pub errors: u64,
+    /// Seconds online, clipped to the period; parallel sessions add.
+    pub online_seconds: u64,
+    /// To the subscriber.
+    pub download_octets: Octets,
+    /// From the subscriber.
+    pub upload_octets: Octets,
+    /// The part of both that lies between two reports which enclose an end of the period, so that its share is computed.
+    pub estimated_octets: Octets,
+    /// The newest report among these sessions; `null` where there is none. Usage follows live sessions by their reporting
+    /// interval and about a second.
+    pub as_of: Option<UnixTime>,
+}
+
+/// What a login used in a period.
+///
+/// # Errors
+/// ClickHouse cannot be read.
+pub async fn summary(deps: &Deps, query: &UsageQuery) -> Result<Summary, ApiError> {
+    let (from, to, now) = (query.from, query.to, UnixTime::now());
+    let sessions = sessions_in(deps, query, &[from, to], now).await?;
+    let mut usage = Usage::default();
+    for curve in sessions.iter().flat_map(|(session, _)| session.curves_of(Some(&query.login))) {
+        usage += curve.usage(from, to);
+    }
+    let count =
+        |holds: &dyn Fn(&(_, _)) -> bool| sessions.iter().filter(|session| holds(session)).count() as u64;
+    Ok(Summary {
+        login: query.login.clone(),
+        from,
+        to,
+        zone: deps.calendar.zone().name(),
+        sessions: count(&|(session, standing)| standing.overlaps(session, from, to, now)),
+        errors: count(&|(session, standing)| standing.is_error_in(session, from, to, now)),
+        online_seconds: usage.online_seconds,
+        download_octets: usage.download,
+        upload_octets: usage.upload,
+        estimated_octets: usage.estimated,
+        as_of: sessions.iter().map(|(session, _)| session.last_at()).max(),
+    })
+}
+
+pub(crate) async fn get(State(deps): State<Deps>, uri: Uri) -> Result<Json<Summary>, ApiError> {
+    let params = Params::of(&uri, &["login", "from", "to"])?;
+    Ok(Json(summary(&deps, &UsageQuery::of(&params, &deps)?).await?))
+}
