@@ -1,1 +1,16 @@
-//! placeholder
+//! The embedded ClickHouse: a supervised child process that speaks ClickHouse's HTTP interface over libchdb.
+//!
+//! [`supervisor`] runs in the parent and keeps the child alive; [`host`] is what the child does.
+
+mod chdb;
+pub mod host;
+mod library;
+mod pool;
+mod request;
+mod statement;
+pub mod supervisor;
+
+pub use chdb::ChdbError;
+pub use host::{HostConfig, HostError};
+pub use library::{LIBRARY_VARIABLE, NoLibrary, find as find_library};
+pub use supervisor::{Endpoint, EngineConfig, EngineState, KEY_VARIABLE, Supervisor};
