@@ -25,7 +25,7 @@ pub use config::DatabaseConfig;
 pub use directory::Directory;
 pub use error::DirectoryError;
 pub use identity::{Credential, Identity, Role, UnknownRole};
-pub use secrets::TOKEN_PREFIX;
+pub use secrets::{TOKEN_PREFIX, random as random_secret};
 pub use sessions::{NewSession, SESSION_COOKIE, StaffSession};
 pub use staff::{PasswordCheck, StaffMember};
 pub use tokens::ApiToken;

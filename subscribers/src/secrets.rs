@@ -9,8 +9,8 @@ use crate::DirectoryError;
 /// How an API token begins, so that people and secret scanners recognise one.
 pub const TOKEN_PREFIX: &str = "radtally_";
 
-/// A fresh secret as 64 hexadecimal digits.
-pub(crate) fn random() -> Result<String, DirectoryError> {
+/// A fresh secret of 256 random bits as 64 hexadecimal digits.
+pub fn random() -> Result<String, DirectoryError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)?;
     Ok(hex::encode(bytes))
