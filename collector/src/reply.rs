@@ -55,9 +55,14 @@ impl Reply {
         Self { route, header, whole }
     }
 
+    /// Its octets.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.whole.as_deref().unwrap_or(&self.header)
+    }
+
     fn outgoing(&self) -> Outgoing<'_> {
-        let bytes = self.whole.as_deref().unwrap_or(&self.header);
-        Outgoing { bytes, peer: self.route.peer, local: self.route.local }
+        Outgoing { bytes: self.bytes(), peer: self.route.peer, local: self.route.local }
     }
 }
 

@@ -236,3 +236,185 @@ fn check_message_authenticator(
     hmac.update(after);
     hmac.verify_slice(given).map_err(|_| Rejected::WrongMessageAuthenticator)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ClientTable;
+    use crate::config::{ClientConfig, Secret};
+    use crate::ledger::Ledger;
+    use crate::reply::{Reply, Route};
+    use md5::{Digest as _, Md5 as ReferenceMd5};
+    use proptest::prelude::*;
+
+    const SECRET: &str = "s3cret";
+    const INTERIM: [u8; 6] = [40, 6, 0, 0, 0, 3];
+
+    fn client(policy: MessageAuthenticator) -> Arc<Client> {
+        let config = ClientConfig {
+            name: "bng".into(),
+            source: "192.0.2.0/24".parse().unwrap(),
+            secret: Some(Secret::new(SECRET.into())),
+            secret_file: None,
+            message_authenticator: policy,
+        };
+        let table = ClientTable::new(&[config], &Ledger::default()).unwrap();
+        Arc::clone(table.of("192.0.2.1".parse().unwrap()).unwrap())
+    }
+
+    /// A packet signed by the reference MD5, with a Message-Authenticator where `sign` says so.
+    fn packet(code: u8, attributes: &[u8], sign: bool) -> Vec<u8> {
+        let mut bytes = vec![code, 9, 0, 0];
+        bytes.extend([0; 16]);
+        bytes.extend(attributes);
+        if sign {
+            bytes.extend([80, 18]);
+            bytes.extend([0; 16]);
+        }
+        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        bytes[2..4].copy_from_slice(&length);
+        if code == STATUS_SERVER {
+            bytes[4..20].copy_from_slice(&[7; 16]);
+        }
+        if sign {
+            let mut hmac = Hmac::<ReferenceMd5>::new_from_slice(SECRET.as_bytes()).unwrap();
+            hmac.update(&bytes);
+            let at = bytes.len() - 16;
+            bytes[at..].copy_from_slice(&hmac.finalize().into_bytes());
+        }
+        if code != STATUS_SERVER {
+            let digest = ReferenceMd5::new().chain_update(&bytes).chain_update(SECRET).finalize();
+            bytes[4..20].copy_from_slice(&digest);
+        }
+        bytes
+    }
+
+    fn check(bytes: &[u8], policy: MessageAuthenticator) -> Result<VerifiedRequest<'_>, Rejected> {
+        let peer = "192.0.2.1:1646".parse().unwrap();
+        verify(&Datagram { bytes, peer, arrived_at: UnixMicros(0), cut: false }, &client(policy))
+    }
+
+    const PRESENT: MessageAuthenticator = MessageAuthenticator::WhenPresent;
+
+    #[test]
+    fn a_signed_request_is_verified_also_with_padding() {
+        let mut bytes = packet(ACCOUNTING_REQUEST, &INTERIM, true);
+        assert!(matches!(check(&bytes, MessageAuthenticator::Required), Ok(VerifiedRequest::Accounting(_))));
+        bytes.extend([0; 5]);
+        assert!(matches!(check(&bytes, PRESENT), Ok(VerifiedRequest::Accounting(_))));
+    }
+
+    #[test]
+    fn any_changed_octet_is_refused() {
+        let whole = packet(ACCOUNTING_REQUEST, &INTERIM, true);
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            assert!(check(&bytes, PRESENT).is_err(), "octet {at}");
+        }
+    }
+
+    #[test]
+    fn the_message_authenticator_follows_its_policy() {
+        let without = packet(ACCOUNTING_REQUEST, &INTERIM, false);
+        assert!(check(&without, PRESENT).is_ok());
+        assert_eq!(
+            check(&without, MessageAuthenticator::Required).unwrap_err(),
+            Rejected::NoMessageAuthenticator
+        );
+        let mut attributes = INTERIM.to_vec();
+        attributes.extend([80, 18]);
+        attributes.extend([1; 16]);
+        let wrong = packet(ACCOUNTING_REQUEST, &attributes, false);
+        assert_eq!(check(&wrong, PRESENT).unwrap_err(), Rejected::WrongMessageAuthenticator);
+        assert!(check(&wrong, MessageAuthenticator::Ignored).is_ok());
+        let short = packet(ACCOUNTING_REQUEST, &[40, 6, 0, 0, 0, 3, 80, 3, 1], false);
+        assert_eq!(check(&short, PRESENT).unwrap_err(), Rejected::WrongMessageAuthenticator);
+    }
+
+    #[test]
+    fn a_status_server_needs_a_message_authenticator() {
+        assert!(matches!(
+            check(&packet(STATUS_SERVER, &[], true), PRESENT),
+            Ok(VerifiedRequest::StatusServer(_))
+        ));
+        let without = packet(STATUS_SERVER, &[], false);
+        assert_eq!(
+            check(&without, MessageAuthenticator::Ignored).unwrap_err(),
+            Rejected::NoMessageAuthenticator
+        );
+    }
+
+    #[test]
+    fn other_codes_and_missing_status_types_are_refused() {
+        assert_eq!(check(&packet(1, &INTERIM, false), PRESENT).unwrap_err(), Rejected::WrongCode(1));
+        assert_eq!(
+            check(&packet(ACCOUNTING_REQUEST, &[], false), PRESENT).unwrap_err(),
+            Rejected::NoStatusType
+        );
+    }
+
+    #[test]
+    fn secrets_do_not_reach_the_journal() {
+        let mut attributes = INTERIM.to_vec();
+        attributes.extend([2, 4, b'p', b'w', 1, 3, b'a', 69, 3, 9]);
+        attributes.extend([26, 10, 0, 0, 1, 55, 17, 4, 8, 8]);
+        let bytes = packet(ACCOUNTING_REQUEST, &attributes, false);
+        let Ok(VerifiedRequest::Accounting(request)) = check(&bytes, PRESENT) else { panic!("it is valid") };
+        let mut scratch = Vec::new();
+        let stored = Packet::parse(request.without_secrets(&mut scratch)).unwrap();
+        let kinds: Vec<_> = stored.attributes().map(|attribute| attribute.kind).collect();
+        assert_eq!(kinds, [40, 1]);
+    }
+
+    #[test]
+    fn a_packet_without_secrets_is_stored_as_it_came() {
+        let bytes = packet(ACCOUNTING_REQUEST, &INTERIM, false);
+        let Ok(VerifiedRequest::Accounting(request)) = check(&bytes, PRESENT) else { panic!("it is valid") };
+        assert_eq!(request.without_secrets(&mut Vec::new()), bytes);
+    }
+
+    #[test]
+    fn the_reply_echoes_proxy_states_in_order_and_is_signed() {
+        let mut attributes = INTERIM.to_vec();
+        attributes.extend([33, 3, b'x', 1, 3, b'a', 33, 4, b'y', b'z']);
+        let bytes = packet(ACCOUNTING_REQUEST, &attributes, false);
+        let Ok(VerifiedRequest::Accounting(request)) = check(&bytes, PRESENT) else { panic!("it is valid") };
+        let route = Route { socket: 0, peer: "192.0.2.1:1646".parse().unwrap(), local: None };
+        let reply = Reply::new(&request, route).bytes().to_vec();
+        assert_eq!(reply[..4], [5, 9, 0, 27]);
+        assert_eq!(reply[20..], [33, 3, b'x', 33, 4, b'y', b'z']);
+        let expected = ReferenceMd5::new()
+            .chain_update(&reply[..4])
+            .chain_update(&bytes[4..20])
+            .chain_update(&reply[20..])
+            .chain_update(SECRET);
+        assert_eq!(reply[4..20], expected.finalize()[..]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_verified_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..128)) {
+            prop_assert!(check(&bytes, PRESENT).is_err());
+        }
+
+        #[test]
+        fn any_attributes_that_are_signed_are_taken_and_decode(values in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..30)), 0..20)) {
+            let mut attributes = INTERIM.to_vec();
+            for (kind, value) in values.iter().filter(|(kind, _)| *kind != 80) {
+                attributes.extend([*kind, u8::try_from(value.len() + 2).unwrap()]);
+                attributes.extend(value);
+            }
+            let bytes = packet(ACCOUNTING_REQUEST, &attributes, false);
+            let Ok(VerifiedRequest::Accounting(request)) = check(&bytes, PRESENT) else { panic!("it is valid") };
+            let mut scratch = Vec::new();
+            let stored = request.without_secrets(&mut scratch);
+            prop_assert!(Packet::parse(stored).is_ok());
+            let peer = "192.0.2.1:1646".parse().unwrap();
+            let entry = crate::journal::Entry { arrived_at: UnixMicros(1_790_000_000_000_000), peer, client: "bng", local: 0, packet: stored };
+            let record = crate::record::AccountingRecord::decode(schema::Lsn(1), &entry);
+            let row = record.to_row("c", &usage::Calendar::new(chrono_tz::UTC));
+            prop_assert_eq!(row.status_type, 3);
+        }
+    }
+}

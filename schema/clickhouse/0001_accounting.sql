@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS accounting_records {on_cluster}
 )
 ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toMonday(arrived_at)
-ORDER BY (session_key, lsn, collector);
+ORDER BY (session_key, lsn, collector)
+{durable};
 
 CREATE TABLE IF NOT EXISTS usage_5m {on_cluster}
 (
@@ -70,7 +71,8 @@ CREATE TABLE IF NOT EXISTS usage_5m {on_cluster}
 )
 ENGINE = {replicated}AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
-ORDER BY (login, bucket, session_key);
+ORDER BY (login, bucket, session_key)
+{durable};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS usage_5m_from_records {on_cluster} TO usage_5m AS
 SELECT
@@ -115,7 +117,8 @@ CREATE TABLE IF NOT EXISTS usage_1d {on_cluster}
 )
 ENGINE = {replicated}AggregatingMergeTree
 PARTITION BY toYYYYMM(day_starts_at)
-ORDER BY (login, day_starts_at, session_key, zone);
+ORDER BY (login, day_starts_at, session_key, zone)
+{durable};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS usage_1d_from_records {on_cluster} TO usage_1d AS
 SELECT
@@ -171,7 +174,8 @@ CREATE TABLE IF NOT EXISTS sessions {on_cluster}
 )
 ENGINE = {replicated}AggregatingMergeTree
 PARTITION BY toYYYYMM(month)
-ORDER BY (login, session_key, month);
+ORDER BY (login, session_key, month)
+{durable};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS sessions_from_records {on_cluster} TO sessions AS
 SELECT
@@ -213,7 +217,8 @@ CREATE TABLE IF NOT EXISTS nas_events {on_cluster}
 )
 ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(event_at)
-ORDER BY (nas, event_at, status_type, collector, lsn);
+ORDER BY (nas, event_at, status_type, collector, lsn)
+{durable};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS nas_events_from_records {on_cluster} TO nas_events AS
 SELECT nas, event_at, status_type, collector, lsn

@@ -21,7 +21,12 @@ const MIGRATIONS: &[(&str, &str)] = &[("0001_accounting", include_str!("../click
 
 /// The table of what was applied.
 const LOG: &str = "CREATE TABLE IF NOT EXISTS migrations {on_cluster} (name String, digest String, applied_at DateTime('UTC')) \
-                   ENGINE = {replicated}ReplacingMergeTree ORDER BY (name, digest)";
+                   ENGINE = {replicated}ReplacingMergeTree ORDER BY (name, digest) {durable}";
+
+/// Settings of every table: an INSERT returns, and a merged part's sources go, only when the data is on disk. Replaced parts
+/// stay for a while all the same, so that a part torn by a power cut has its sources.
+const DURABLE: &str = "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, \
+                       min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480";
 
 /// Longest run of a query, in seconds.
 pub const QUERY_SECONDS: u32 = 30;
@@ -80,6 +85,7 @@ impl Target {
         let on_cluster = self.cluster.as_ref().map(|name| format!("ON CLUSTER {}", quoted(name, '\'')));
         sql.replace("{replicated}", if self.cluster.is_some() { "Replicated" } else { "" })
             .replace("{on_cluster}", &on_cluster.unwrap_or_default())
+            .replace("{durable}", DURABLE)
     }
 }
 
