@@ -3,32 +3,36 @@
 //! **Constraints.** An acknowledged record survives a crash, a power cut and a full disk. One `fdatasync` covers all
 //! records that arrived while the last one ran. Appending never waits for the disk.
 //!
-//! **On disk.** Segment files `0000000001.journal`, … of preallocated size, so that a full disk shows before a record is
+//! **On disk.** Segment files ([`segment`]) of preallocated size, so that a full disk shows before a record is
 //! acknowledged; file and folder are synced on creation. A segment holds batches ([`format`]); records are numbered (LSN)
-//! from 1 without gaps. A segment's unused tail is zeros.
+//! from 1 without gaps. A segment's unused tail is zeros. The folder is locked: one process at a time.
 //!
 //! **Failure.** A failed write or `fdatasync` is never retried on its file, whose dirty pages the kernel may have dropped:
-//! the segment is left as it is, and the group goes whole into a new one. Where that fails too, nothing is acknowledged;
-//! the group stays in memory and a new segment is tried every second.
+//! the segment ends at the last durable record, and the group goes whole into a new one. Where that fails too, nothing is
+//! acknowledged; the group stays in memory and a new segment is tried every second.
 //!
-//! **Recovery.** Appending starts in a new segment after the last sound batch. Octets that are no batch are a *torn* tail
-//! when no later batch exists: they were never acknowledged. When one does, and it starts beyond the next number, the
-//! numbers between are a *hole*: records that were durable once. The damaged octets are copied to `quarantine/`, the hole
-//! is reported, and reading goes on after it.
+//! **Recovery** ([`recovery`]). Appending starts in a new segment. Each header says what was known durable when it was
+//! written, and each segment's name says so too. Octets after the last sound batch are a *torn* tail, never acknowledged
+//! and cut, unless such a word attests that they were durable; then they are *damage*, and so is whatever is unreadable
+//! before a sound batch. Damage leaves a *hole* ([`quarantine`]): it is reported, its octets are kept aside, and reading
+//! goes on after it. What the system reports as a read error is neither: it may pass, so nothing is given up for it.
 //!
 //! **Retention.** A segment is deleted when everything in it is exported and below the oldest kept checkpoint (the caller
 //! says so with [`Journal::release`]) and it is older than the retention. The newest segment stays.
 
 mod format;
 mod metrics;
+mod quarantine;
 mod reader;
 mod recovery;
 mod scan;
+mod segment;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,11 +44,14 @@ use parking_lot::{Condvar, Mutex};
 use schema::{Lsn, UnixMicros};
 use tokio::sync::watch;
 
-use crate::storage::Storage;
+use crate::storage::{Storage, StoredFile};
+use quarantine::Quarantine;
+use segment::Segment;
 
 pub use format::{Batch, Entry};
+pub use quarantine::Hole;
 pub use reader::Reader;
-pub use recovery::{Hole, RecoveryReport};
+pub use recovery::RecoveryReport;
 pub use writer::{Group, Writer};
 
 /// How the journal is laid out.
@@ -134,6 +141,22 @@ pub enum JournalStatus {
     },
 }
 
+/// What the journal takes on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalSize {
+    /// Segment files.
+    pub segments: u64,
+    /// Octets of them.
+    pub bytes: u64,
+}
+
+impl JournalSize {
+    fn of(segments: &[Segment]) -> Self {
+        let bytes = segments.iter().map(|segment| segment.size).sum();
+        Self { segments: segments.len() as u64, bytes }
+    }
+}
+
 /// A record number of which it is known that it and all before it are on disk. Only the journal makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DurableLsn(Lsn);
@@ -173,21 +196,12 @@ struct Files {
     storage: Arc<dyn Storage>,
     /// Oldest first; the last is the one being written.
     segments: Mutex<Vec<Segment>>,
-    holes: Mutex<Vec<Hole>>,
+    quarantine: Quarantine,
     durable: AtomicU64,
     news: watch::Sender<Lsn>,
     status: Mutex<JournalStatus>,
-}
-
-/// A segment file.
-#[derive(Clone, Debug)]
-struct Segment {
-    number: u64,
-    path: PathBuf,
-    /// Number of the first record in it, or to come in it.
-    first: Lsn,
-    /// When its first batch was written.
-    started_at: UnixMicros,
+    /// Held as long as the journal lives.
+    _lock: Box<dyn Any + Send + Sync>,
 }
 
 /// Records that wait for the disk.
@@ -216,17 +230,24 @@ impl<T> Journal<T> {
                 group: config.group_bytes,
             });
         }
-        let (segments, last, report) = recovery::recover(&config, &*storage)?;
-        let next_number = segments.last().map_or(1, |segment| segment.number + 1);
+        let dir = &config.dir;
+        storage.create_dir(dir).map_err(JournalError::io("creating the folder", dir))?;
+        let lock = storage.lock(dir).map_err(JournalError::io("locking (is it in use?)", dir))?;
+        let quarantine = Quarantine::open(dir, Arc::clone(&storage))?;
+        let recovery::Recovered { segments, next_number, report } =
+            recovery::recover(&config, &*storage, &quarantine)?;
+        let last = report.last;
         let files = Arc::new(Files {
             config,
             storage,
             segments: Mutex::new(segments),
-            holes: Mutex::new(report.holes.clone()),
+            quarantine,
             durable: AtomicU64::new(last.0),
             news: watch::Sender::new(last),
             status: Mutex::new(JournalStatus::Running),
+            _lock: lock,
         });
+        metrics::size(JournalSize::of(&files.segments.lock()));
         let shared = Arc::new(Shared {
             pending: Mutex::new(Pending::new(last.next())),
             wake: Condvar::new(),
@@ -282,13 +303,19 @@ impl<T> Journal<T> {
     /// The oldest record that is still kept; the next one where the journal is empty.
     #[must_use]
     pub fn oldest(&self) -> Lsn {
-        self.0.files.segments.lock().first().map_or_else(|| self.durable().next(), |segment| segment.first)
+        self.0.files.oldest()
     }
 
-    /// Holes found so far, at recovery and while reading.
+    /// Holes found so far: at recovery, while reading, and by earlier runs.
     #[must_use]
     pub fn holes(&self) -> Vec<Hole> {
-        self.0.files.holes.lock().clone()
+        self.0.files.quarantine.holes()
+    }
+
+    /// What it takes on disk.
+    #[must_use]
+    pub fn size(&self) -> JournalSize {
+        JournalSize::of(&self.0.files.segments.lock())
     }
 
     /// Whether records are taken.
@@ -326,6 +353,50 @@ impl Files {
         Lsn(self.durable.load(Ordering::Acquire))
     }
 
+    fn oldest(&self) -> Lsn {
+        self.segments.lock().first().map_or_else(|| self.durable().next(), |segment| segment.first)
+    }
+
+    /// The segment that holds a record; the oldest where the record is no longer kept.
+    fn segment_with(&self, lsn: Lsn) -> Option<Segment> {
+        let segments = self.segments.lock();
+        segments.iter().rfind(|segment| segment.first <= lsn).or_else(|| segments.first()).cloned()
+    }
+
+    fn segment_after(&self, number: u64) -> Option<Segment> {
+        self.segments.lock().iter().find(|segment| segment.number > number).cloned()
+    }
+
+    /// Makes a segment's file, durably and with its room.
+    fn make_file(&self, segment: &Segment) -> Result<Box<dyn StoredFile>, JournalError> {
+        let (path, dir) = (&segment.path, &self.config.dir);
+        let file =
+            self.storage.create(path, segment.size).map_err(JournalError::io("creating a segment", path))?;
+        file.sync_all().map_err(JournalError::io("syncing a new segment", path))?;
+        self.storage.sync_dir(dir).map_err(JournalError::io("syncing the folder", dir))?;
+        Ok(file)
+    }
+
+    fn add(&self, segment: Segment) {
+        let mut segments = self.segments.lock();
+        segments.push(segment);
+        metrics::size(JournalSize::of(&segments));
+    }
+
+    fn forget(&self, number: u64) {
+        let mut segments = self.segments.lock();
+        segments.retain(|segment| segment.number != number);
+        metrics::size(JournalSize::of(&segments));
+    }
+
+    fn resize(&self, number: u64, size: u64) {
+        let mut segments = self.segments.lock();
+        if let Some(segment) = segments.iter_mut().find(|segment| segment.number == number) {
+            segment.size = size;
+        }
+        metrics::size(JournalSize::of(&segments));
+    }
+
     fn release(&self, before: Lsn, now: UnixMicros) -> Result<(), JournalError> {
         let retention = i64::try_from(self.config.retention.as_micros()).unwrap_or(i64::MAX);
         let until = UnixMicros(now.0.saturating_sub(retention));
@@ -341,7 +412,7 @@ impl Files {
             self.storage
                 .remove(&oldest.path)
                 .map_err(JournalError::io("removing a segment", &oldest.path))?;
-            self.segments.lock().retain(|segment| segment.number != oldest.number);
+            self.forget(oldest.number);
             metrics::segment_removed();
         }
     }

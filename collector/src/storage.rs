@@ -1,5 +1,6 @@
 //! The thin layer between journal and disk: exactly the system calls they need, so that tests can make each one fail.
 
+use std::any::Any;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
@@ -13,8 +14,10 @@ pub(crate) mod faulty;
 
 /// A folder of files.
 pub trait Storage: Send + Sync {
-    /// Creates a folder and its parents, durably.
+    /// Creates a folder and its parents, durably; an existing one is no error.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Keeps other processes out of a folder until what is returned is dropped; an error where one is in.
+    fn lock(&self, dir: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
     /// Files in a folder, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Creates an empty file of which `size` octets are allocated; an existing file is emptied.
@@ -51,10 +54,21 @@ pub struct Disk;
 
 impl Storage for Disk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)?;
         let parent =
             dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        self.sync_dir(parent)
+        if !parent.is_dir() {
+            self.create_dir(parent)?;
+        }
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => self.sync_dir(parent),
+        }
+    }
+
+    fn lock(&self, dir: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let folder = fs::File::open(dir)?;
+        folder.try_lock()?;
+        Ok(Box::new(folder))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {

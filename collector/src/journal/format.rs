@@ -1,21 +1,24 @@
 //! The journal's octets: batches and the entries in them. All integers are little-endian.
 //!
 //! ```text
-//! batch  = magic u32 | crc u32 | payload length u32 | entries u32 | first LSN u64 | durable LSN u64 | written at i64 | payload
+//! batch  = magic u32 | header crc u32 | payload crc u32 | payload length u32 | entries u32
+//!          | first LSN u64 | durable LSN u64 | written at i64 | payload
 //! entry  = length u32 | arrived at i64 | listening socket u16 | peer (16 octets IPv6, port u16) | client length u8 | client | packet
 //! ```
 //!
-//! `crc` covers everything after itself. `durable LSN` is what was known durable when the batch was written: a later
-//! batch thus tells that an unreadable one before it was complete once. IPv4 peers are IPv4-mapped.
+//! `header crc` covers the header after itself and starts from the segment's salt, which stands in the file's name only:
+//! no packet can hold octets that pass for a header. Header and payload are checked apart, so that a batch whose payload
+//! is damaged still tells its length, its numbers, and in `durable LSN` what was known durable when it was written.
+//! IPv4 peers are IPv4-mapped.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use schema::{Lsn, UnixMicros};
 
 /// First octets of each batch.
-pub const MAGIC: u32 = u32::from_le_bytes(*b"RTJ1");
+pub const MAGIC: u32 = u32::from_le_bytes(*b"RTJ2");
 /// Octets of a batch's header.
-pub const HEADER: usize = 40;
+pub const HEADER: usize = 44;
 /// Octets of an entry before its client and packet, without its length field.
 const ENTRY: usize = 8 + 2 + 16 + 2 + 1;
 /// Longest client name kept; configuration allows no longer one.
@@ -79,11 +82,11 @@ impl<'a> Entry<'a> {
 /// A batch's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// CRC-32 over what follows it.
+    /// CRC-32 of the payload.
     pub crc: u32,
     /// Octets of payload.
     pub length: u32,
-    /// Number of entries.
+    /// Number of entries; at least one.
     pub entries: u32,
     /// LSN of the first entry.
     pub first: Lsn,
@@ -94,16 +97,38 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads a header; `None` where there is none.
-    pub fn decode(bytes: &[u8; HEADER]) -> Option<Self> {
+    /// The header of a payload.
+    pub fn of(payload: &[u8], entries: u32, first: Lsn, durable: Lsn, written_at: UnixMicros) -> Self {
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        Self { crc: crc32fast::hash(payload), length, entries, first, durable, written_at }
+    }
+
+    /// Its octets in the segment with this salt.
+    pub fn encode(&self, salt: u32) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(HEADER);
+        fields.extend(self.crc.to_le_bytes());
+        fields.extend(self.length.to_le_bytes());
+        fields.extend(self.entries.to_le_bytes());
+        fields.extend(self.first.0.to_le_bytes());
+        fields.extend(self.durable.0.to_le_bytes());
+        fields.extend(self.written_at.0.to_le_bytes());
+        [&MAGIC.to_le_bytes()[..], &salted(&fields, salt).to_le_bytes(), &fields].concat()
+    }
+
+    /// Reads a header; `None` where there is none of the segment with this salt.
+    pub fn decode(bytes: &[u8; HEADER], salt: u32) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk()?;
-        let (crc, rest) = rest.split_first_chunk()?;
+        let (crc, fields) = rest.split_first_chunk()?;
+        if u32::from_le_bytes(*magic) != MAGIC || u32::from_le_bytes(*crc) != salted(fields, salt) {
+            return None;
+        }
+        let (crc, rest) = fields.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
         let (entries, rest) = rest.split_first_chunk()?;
         let (first, rest) = rest.split_first_chunk()?;
         let (durable, rest) = rest.split_first_chunk()?;
         let (written_at, _) = rest.split_first_chunk()?;
-        (u32::from_le_bytes(*magic) == MAGIC).then(|| Self {
+        Some(Self {
             crc: u32::from_le_bytes(*crc),
             length: u32::from_le_bytes(*length),
             entries: u32::from_le_bytes(*entries),
@@ -115,29 +140,19 @@ impl Header {
 
     /// LSN of the last entry.
     pub const fn last(&self) -> Lsn {
-        Lsn(self.first.0 + self.entries as u64 - 1)
+        Lsn((self.first.0 + self.entries as u64).saturating_sub(1))
+    }
+
+    /// Octets of the whole batch.
+    pub const fn batch_size(&self) -> u64 {
+        HEADER as u64 + self.length as u64
     }
 }
 
-/// Fills in the header of a batch whose first [`HEADER`] octets were left free for it.
-pub fn seal(batch: &mut [u8], entries: u32, first: Lsn, durable: Lsn, written_at: UnixMicros) {
-    let length = u32::try_from(batch.len().saturating_sub(HEADER)).unwrap_or(u32::MAX);
-    let mut fields = Vec::with_capacity(HEADER - 8);
-    fields.extend(length.to_le_bytes());
-    fields.extend(entries.to_le_bytes());
-    fields.extend(first.0.to_le_bytes());
-    fields.extend(durable.0.to_le_bytes());
-    fields.extend(written_at.0.to_le_bytes());
-    write(batch, 8, &fields);
-    let crc = crc32fast::hash(batch.get(8..).unwrap_or_default());
-    write(batch, 0, &MAGIC.to_le_bytes());
-    write(batch, 4, &crc.to_le_bytes());
-}
-
-fn write(to: &mut [u8], at: usize, bytes: &[u8]) {
-    if let Some(part) = to.get_mut(at..at + bytes.len()) {
-        part.copy_from_slice(bytes);
-    }
+fn salted(fields: &[u8], salt: u32) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(salt);
+    hasher.update(fields);
+    hasher.finalize()
 }
 
 /// A whole, checked batch.
@@ -149,18 +164,21 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Checks the octets of a batch.
-    pub fn check(bytes: Vec<u8>) -> Option<Self> {
-        let header = Header::decode(bytes.first_chunk()?)?;
-        let whole = bytes.len() == HEADER + header.length as usize;
-        let sound = whole && header.entries > 0 && crc32fast::hash(bytes.get(8..)?) == header.crc;
-        sound.then_some(Self { bytes, header, from: Lsn::ZERO })
+    /// Checks the octets of a batch, header included, against its header.
+    pub fn check(header: Header, bytes: Vec<u8>) -> Option<Self> {
+        let payload = bytes.get(HEADER..)?;
+        let sound = payload.len() == header.length as usize && crc32fast::hash(payload) == header.crc;
+        sound.then(|| Self::own(header, bytes))
     }
 
-    /// A batch that this process has just sealed; its checksum is not computed again.
-    pub fn check_own(bytes: Vec<u8>) -> Option<Self> {
-        let header = Header::decode(bytes.first_chunk()?)?;
-        Some(Self { bytes, header, from: Lsn::ZERO })
+    /// A batch that this process has just written; its checksum is not computed again.
+    pub const fn own(header: Header, bytes: Vec<u8>) -> Self {
+        Self { bytes, header, from: Lsn::ZERO }
+    }
+
+    /// Its octets.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The same batch, of which only records from `from` are shown.
@@ -200,6 +218,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const SALT: u32 = 0x5eed_1234;
+
     fn batch(packets: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = vec![0; HEADER];
         for (n, packet) in packets.iter().enumerate() {
@@ -213,14 +233,20 @@ mod tests {
             };
             entry.encode(&mut bytes);
         }
-        seal(&mut bytes, u32::try_from(packets.len()).unwrap(), Lsn(10), Lsn(9), UnixMicros(8));
+        let entries = u32::try_from(packets.len()).unwrap();
+        let header = Header::of(&bytes[HEADER..], entries, Lsn(10), Lsn(9), UnixMicros(8));
+        bytes[..HEADER].copy_from_slice(&header.encode(SALT));
         bytes
+    }
+
+    fn check(bytes: Vec<u8>, salt: u32) -> Option<Batch> {
+        Batch::check(Header::decode(bytes.first_chunk()?, salt)?, bytes)
     }
 
     proptest! {
         #[test]
         fn a_batch_reads_back_what_it_holds(packets in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 1..10)) {
-            let batch = Batch::check(batch(&packets)).unwrap();
+            let batch = check(batch(&packets), SALT).unwrap();
             let read: Vec<_> = batch.iter().map(|(lsn, entry)| (lsn.0, entry.packet.to_vec())).collect();
             prop_assert_eq!(read, (10u64..).zip(packets.clone()).collect::<Vec<_>>());
             prop_assert_eq!(batch.last(), Lsn(9 + packets.len() as u64));
@@ -232,7 +258,12 @@ mod tests {
             let mut bytes = batch(&packets);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            prop_assert!(Batch::check(bytes).is_none());
+            prop_assert!(check(bytes, SALT).is_none());
+        }
+
+        #[test]
+        fn a_batch_of_another_segment_is_none(salt in any::<u32>()) {
+            prop_assert_eq!(check(batch(&[vec![1]]), salt).is_some(), salt == SALT);
         }
     }
 }

@@ -3,24 +3,25 @@
 use std::sync::Arc;
 
 use schema::Lsn;
-use tracing::error;
 
 use super::format::Batch;
-use super::recovery::{Hole, quarantine};
+use super::quarantine::Hole;
 use super::scan::{Damage, Found, Scanner};
-use super::{Files, JournalError, Segment, metrics};
+use super::segment::Segment;
+use super::{Files, JournalError};
 
 /// A place in the journal.
 pub struct Reader {
     files: Arc<Files>,
     next: Lsn,
     current: Option<(Segment, Scanner)>,
-    damage: Option<Damage>,
+    /// What was passed over since the last sound batch.
+    damage: Vec<Damage>,
 }
 
 impl Reader {
     pub(super) const fn new(files: Arc<Files>, from: Lsn) -> Self {
-        Self { files, next: from, current: None, damage: None }
+        Self { files, next: from, current: None, damage: Vec::new() }
     }
 
     /// The next durable records; `None` where there are none yet. Records that cannot be read are passed over and
@@ -29,75 +30,65 @@ impl Reader {
     /// # Errors
     /// A segment cannot be opened or read.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, JournalError> {
-        while self.next <= self.files.durable() {
-            let Some((segment, scanner)) = &mut self.current else {
-                if self.enter(None)? {
-                    continue;
-                }
+        loop {
+            let durable = self.files.durable();
+            if self.next > durable {
                 return Ok(None);
+            }
+            let Some((segment, scanner)) = &mut self.current else {
+                let Some(segment) = self.files.segment_with(self.next) else { return Ok(None) };
+                self.enter(segment)?;
+                continue;
             };
-            match scanner.next().map_err(JournalError::io("reading", &segment.path))? {
-                // A group that a failing segment kept, and that its successor holds again, is read once.
-                Found::Batch(batch) if batch.last() < self.next => self.damage = None,
-                Found::Batch(batch) => return Ok(Some(self.pass(batch))),
-                Found::Damage(damage) => self.damage = Some(damage),
-                Found::Tail(_) | Found::End => {
-                    let number = segment.number;
-                    if !self.enter(Some(number))? {
-                        return Ok(None);
+            // Asked before looking: where there is a next segment, the writer is done with this one.
+            let successor = self.files.segment_after(segment.number);
+            let found = scanner.look().map_err(JournalError::io("reading", &segment.path))?;
+            if found.first().is_some_and(|first| first > durable) {
+                return Ok(None);
+            }
+            if !found.may_be_followed() && successor.is_none() {
+                return Ok(None);
+            }
+            scanner.pass(&found);
+            let over = !found.may_be_followed();
+            match found {
+                Found::Batch(batch) => {
+                    if let Some(batch) = self.give(batch) {
+                        return Ok(Some(batch));
                     }
                 }
+                Found::Damage(damage, _) => self.damage.push(damage),
+                Found::End => {}
+            }
+            if let Some(successor) = successor.filter(|_| over) {
+                self.enter(successor)?;
             }
         }
-        Ok(None)
     }
 
-    fn pass(&mut self, batch: Batch) -> Batch {
-        let first = batch.header().first;
-        if first > self.next {
-            self.report(Hole { first: self.next, last: Lsn(first.0 - 1) });
-        }
-        self.damage = None;
-        let from = self.next;
-        self.next = batch.last().next();
-        batch.starting_at(from)
-    }
-
-    /// Opens the segment after number `after`, or the one that holds the next record; `false` where there is none.
-    fn enter(&mut self, after: Option<u64>) -> Result<bool, JournalError> {
-        let segment = {
-            let segments = self.files.segments.lock();
-            let wanted = match after {
-                Some(number) => segments.iter().find(|segment| segment.number > number),
-                None => segments
-                    .iter()
-                    .rev()
-                    .find(|segment| segment.first <= self.next)
-                    .or_else(|| segments.first()),
-            };
-            wanted.cloned()
-        };
-        let Some(segment) = segment else { return Ok(false) };
+    fn enter(&mut self, segment: Segment) -> Result<(), JournalError> {
         let file =
             self.files.storage.open(&segment.path).map_err(JournalError::io("opening", &segment.path))?;
-        // Damage at the end of the segment before is what a failed write left; its records are in this one.
-        self.damage = None;
-        self.current = Some((segment, Scanner::new(Arc::from(file))));
-        Ok(true)
+        let scanner = Scanner::new(Arc::from(file), segment.salt);
+        self.current = Some((segment, scanner));
+        Ok(())
     }
 
-    fn report(&self, hole: Hole) {
+    /// What of a sound batch was not given yet. A group that a failing segment kept, and that its successor holds again,
+    /// is given once.
+    fn give(&mut self, batch: Batch) -> Option<Batch> {
+        let damage = std::mem::take(&mut self.damage);
+        if batch.last() < self.next {
+            return None;
+        }
+        let first = batch.header().first;
         // Numbers before the oldest segment were deleted on purpose, after their export.
-        let oldest = self.files.segments.lock().first().map_or(Lsn::ZERO, |segment| segment.first);
-        let mut holes = self.files.holes.lock();
-        if hole.last < oldest || holes.contains(&hole) {
-            return;
+        let missing = self.next.max(self.files.oldest());
+        if first > missing {
+            self.files.quarantine.report(Hole { first: missing, last: Lsn(first.0 - 1) }, &damage);
         }
-        error!(first = %hole.first, last = %hole.last, "records that were durable cannot be read any more");
-        metrics::hole(hole.last.0 - hole.first.0 + 1);
-        if let (Some((segment, scanner)), Some(damage)) = (&self.current, self.damage) {
-            quarantine(scanner.file(), &segment.path, damage, &self.files.config, &*self.files.storage);
-        }
-        holes.push(hole);
+        let from = self.next;
+        self.next = batch.last().next();
+        Some(batch.starting_at(from))
     }
 }

@@ -1,27 +1,21 @@
 //! What a start makes of the files that the last run left, whatever ended it.
 //!
-//! Only the newest segments are read whole, back to the first one that holds a sound batch: the numbers in older ones
-//! follow from the first batch of the next. Damage in those is found when they are read ([`super::reader`]).
+//! Only the newest segment that holds records is read whole. Damage in older ones is found when they are read
+//! ([`super::reader`]). What is *attested* was durable for certain: a header says so that was written later, or a segment
+//! that was made later.
 
+use std::cmp::Reverse;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use schema::{Lsn, UnixMicros};
-use tracing::{error, warn};
 
+use super::format::Batch;
+use super::quarantine::{Hole, Quarantine};
 use super::scan::{Damage, Found, Scanner};
-use super::{JournalConfig, JournalError, Segment, metrics};
-use crate::storage::{Storage, StoredFile};
-
-/// Numbers of records that were durable once and cannot be read any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hole {
-    /// First number.
-    pub first: Lsn,
-    /// Last number.
-    pub last: Lsn,
-}
+use super::segment::Segment;
+use super::{JournalConfig, JournalError};
+use crate::storage::Storage;
 
 /// What recovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +26,7 @@ pub struct RecoveryReport {
     pub last: Lsn,
     /// Octets of a torn tail, never acknowledged.
     pub torn: u64,
-    /// Records lost to damage.
+    /// Records lost to damage and not known before.
     pub holes: Vec<Hole>,
 }
 
@@ -49,167 +43,167 @@ impl fmt::Display for RecoveryReport {
     }
 }
 
-/// A segment as it was found.
-struct Scanned {
-    segment: Segment,
-    last: Lsn,
-    /// Numbers missing between its batches.
-    holes: Vec<Hole>,
-    /// Damage after its last batch: octets.
-    torn: u64,
+/// What recovery leaves.
+pub struct Recovered {
+    /// Segments with records, oldest first.
+    pub segments: Vec<Segment>,
+    /// A number that no segment has had.
+    pub next_number: u64,
+    /// For the operator.
+    pub report: RecoveryReport,
 }
 
-/// Gives the segments that hold records, oldest first, and the last record.
-pub(super) fn recover(
+/// Makes the files what they must be before anything is appended.
+pub fn recover(
     config: &JournalConfig,
     storage: &dyn Storage,
-) -> Result<(Vec<Segment>, Lsn, RecoveryReport), JournalError> {
-    storage.create_dir(&config.dir).map_err(JournalError::io("creating the folder", &config.dir))?;
-    let mut paths = storage.list(&config.dir).map_err(JournalError::io("listing the folder", &config.dir))?;
-    paths.retain(|path| number_of(path).is_some());
-    paths.sort();
+    quarantine: &Quarantine,
+) -> Result<Recovered, JournalError> {
+    let paths = storage.list(&config.dir).map_err(JournalError::io("listing the folder", &config.dir))?;
+    let mut found: Vec<_> = paths.iter().filter_map(|path| Segment::from_path(path)).collect();
+    found.sort_by_key(|segment| Reverse(segment.number));
+    let next_number = found.first().map_or(1, |newest| newest.number + 1);
     let mut report = RecoveryReport::default();
     let mut segments: Vec<Segment> = Vec::new();
-    let mut newest: Vec<Scanned> = Vec::new();
-    while let Some(path) = paths.pop() {
-        if newest.is_empty() {
-            match scan(&path, config, storage)? {
-                Ok(scanned) => newest.push(scanned),
-                Err(torn) => report.torn += remove_empty(&path, torn, storage)?,
-            }
-        } else if let Some(segment) = glance(&path, storage)? {
+    let mut attested = Lsn::ZERO;
+    for mut segment in found {
+        let kept = if segments.is_empty() {
+            let newest = Newest::read(&segment, storage, attested)?;
+            newest.settle(&mut segment, quarantine, &mut report)?
+        } else {
+            // A segment with the first number of its successor holds nothing that was durable.
+            look_at(&mut segment, storage)?;
+            segments.last().is_some_and(|later| segment.first < later.first)
+        };
+        attested = attested.max(Lsn(segment.first.0 - 1));
+        if kept {
             segments.push(segment);
         } else {
-            match scan(&path, config, storage)? {
-                Ok(scanned) => segments.push(scanned.segment),
-                Err(torn) => report.torn += remove_empty(&path, torn, storage)?,
-            }
+            let path = &segment.path;
+            storage.remove(path).map_err(JournalError::io("removing an empty segment", path))?;
         }
     }
     segments.reverse();
-    let mut last = Lsn::ZERO;
-    if let Some(scanned) = newest.pop() {
-        last = scanned.last;
-        report.torn += scanned.torn;
-        report.holes = scanned.holes;
-        segments.push(scanned.segment);
-    }
-    if config.known > last {
-        report.holes.push(Hole { first: last.next(), last: config.known });
-        last = config.known;
-    }
-    for hole in &report.holes {
-        error!(first = %hole.first, last = %hole.last, "records that were durable cannot be read any more");
-        metrics::hole(hole.last.0 - hole.first.0 + 1);
+    report.last = report.last.max(attested);
+    let known = Hole { first: report.last.next(), last: config.known };
+    if known.first <= known.last {
+        report.report(known, &[], quarantine);
+        report.last = config.known;
     }
     report.segments = segments.len();
-    report.last = last;
-    Ok((segments, last, report))
+    Ok(Recovered { segments, next_number, report })
 }
 
-/// The number in a segment's file name.
-fn number_of(path: &Path) -> Option<u64> {
-    if path.extension()? != "journal" {
-        return None;
+impl RecoveryReport {
+    fn report(&mut self, hole: Hole, damage: &[Damage], quarantine: &Quarantine) {
+        if quarantine.report(hole, damage) {
+            self.holes.push(hole);
+        }
     }
-    path.file_stem()?.to_str()?.parse().ok()
 }
 
-fn open(path: &Path, storage: &dyn Storage) -> Result<Arc<dyn StoredFile>, JournalError> {
-    storage.open(path).map(Arc::from).map_err(JournalError::io("opening", path))
+fn open(segment: &Segment, storage: &dyn Storage) -> Result<Scanner, JournalError> {
+    let file = storage.open(&segment.path).map_err(JournalError::io("opening", &segment.path))?;
+    Ok(Scanner::new(Arc::from(file), segment.salt))
 }
 
-/// A segment by its first header alone.
-fn glance(path: &Path, storage: &dyn Storage) -> Result<Option<Segment>, JournalError> {
-    let scanner = Scanner::new(open(path, storage)?);
-    let header = scanner.header().map_err(JournalError::io("reading", path))?;
-    let sound = header.filter(|header| header.entries > 0 && header.first > Lsn::ZERO);
-    Ok(sound.map(|header| segment(path, header.first, header.written_at)))
+/// Fills in a segment's age and size. One whose first header is damaged counts as new.
+fn look_at(segment: &mut Segment, storage: &dyn Storage) -> Result<(), JournalError> {
+    let scanner = open(segment, storage)?;
+    let header = scanner.header().map_err(JournalError::io("reading", &segment.path))?;
+    segment.started_at = header.map_or_else(UnixMicros::now, |header| header.written_at);
+    segment.size = scanner.file().size().map_err(JournalError::io("reading", &segment.path))?;
+    Ok(())
 }
 
-fn segment(path: &Path, first: Lsn, started_at: UnixMicros) -> Segment {
-    Segment { number: number_of(path).unwrap_or(0), path: path.to_owned(), first, started_at }
+/// The newest segment, as it was found.
+struct Newest {
+    scanner: Scanner,
+    /// Number that comes after its last sound batch.
+    next: Lsn,
+    /// Numbers missing before a sound batch, with the damage there.
+    holes: Vec<(Hole, Vec<Damage>)>,
+    /// Damage after its last sound batch.
+    rest: Vec<Damage>,
+    /// Up to here all was durable.
+    attested: Lsn,
+    /// Its last sound batch and the offset of that.
+    last: Option<(Batch, u64)>,
+    started_at: Option<UnixMicros>,
 }
 
-/// Reads a segment whole. `Err` holds the octets of one without any sound batch.
-fn scan(
-    path: &Path,
-    config: &JournalConfig,
-    storage: &dyn Storage,
-) -> Result<Result<Scanned, u64>, JournalError> {
-    let mut scanner = Scanner::new(open(path, storage)?);
-    let mut scanned: Option<Scanned> = None;
-    let mut damage = None;
-    let mut torn = 0;
-    let mut end = 0;
-    loop {
-        match scanner.next().map_err(JournalError::io("reading", path))? {
-            Found::End => break,
-            Found::Tail(tail) => {
-                torn = tail.length;
-                break;
-            }
-            Found::Damage(before) => damage = Some(before),
-            Found::Batch(batch) => {
-                end = scanner.offset();
-                let header = *batch.header();
-                let found = scanned.get_or_insert_with(|| Scanned {
-                    segment: segment(path, header.first, header.written_at),
-                    last: Lsn(header.first.0 - 1),
-                    holes: Vec::new(),
-                    torn: 0,
-                });
-                if header.first > found.last.next() {
-                    found.holes.push(Hole { first: found.last.next(), last: Lsn(header.first.0 - 1) });
-                    if let Some(damage) = damage {
-                        quarantine(scanner.file(), path, damage, config, storage);
-                    }
+impl Newest {
+    fn read(segment: &Segment, storage: &dyn Storage, attested: Lsn) -> Result<Self, JournalError> {
+        let mut newest = Self {
+            scanner: open(segment, storage)?,
+            next: segment.first,
+            holes: Vec::new(),
+            rest: Vec::new(),
+            attested,
+            last: None,
+            started_at: None,
+        };
+        loop {
+            let found = newest.scanner.look().map_err(JournalError::io("reading", &segment.path))?;
+            let offset = newest.scanner.offset();
+            newest.scanner.pass(&found);
+            match found {
+                Found::End => return Ok(newest),
+                Found::Damage(damage, header) => {
+                    newest.rest.push(damage);
+                    newest.attested =
+                        header.map_or(newest.attested, |header| newest.attested.max(header.durable));
                 }
-                damage = None;
-                found.last = found.last.max(batch.last());
+                Found::Batch(batch) => newest.take(batch, offset),
             }
         }
     }
-    let Some(mut scanned) = scanned else { return Ok(Err(torn)) };
-    scanned.torn = torn;
-    // The unused rest goes back to the disk, and with it a torn tail.
-    scanner.file().set_len(end).map_err(JournalError::io("cutting", path))?;
-    scanner.file().sync_all().map_err(JournalError::io("syncing", path))?;
-    Ok(Ok(scanned))
-}
 
-fn remove_empty(path: &Path, torn: u64, storage: &dyn Storage) -> Result<u64, JournalError> {
-    storage.remove(path).map_err(JournalError::io("removing an empty segment", path))?;
-    Ok(torn)
-}
+    fn take(&mut self, batch: Batch, offset: u64) {
+        let header = *batch.header();
+        let damage = std::mem::take(&mut self.rest);
+        if header.first > self.next {
+            self.holes.push((Hole { first: self.next, last: Lsn(header.first.0 - 1) }, damage));
+        }
+        self.started_at.get_or_insert(header.written_at);
+        self.attested = self.attested.max(header.durable);
+        self.next = self.next.max(header.last().next());
+        self.last = Some((batch, offset));
+    }
 
-/// Copies damaged octets aside, for whoever wants to look at them. Failing to is no reason not to start.
-pub(super) fn quarantine(
-    file: &dyn StoredFile,
-    path: &Path,
-    damage: Damage,
-    config: &JournalConfig,
-    storage: &dyn Storage,
-) {
-    let Damage { offset, length } = damage;
-    let dir = config.dir.join("quarantine");
-    let name = format!("{}-{offset}", path.file_stem().unwrap_or_default().to_string_lossy());
-    let copy = || {
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let read = file.read_at(&mut bytes, offset)?;
-        bytes.truncate(read);
-        storage.create_dir(&dir)?;
-        let copy = storage.create(&dir.join(name), 0)?;
-        copy.write_at(&bytes, 0)?;
-        copy.sync_all()?;
-        storage.sync_dir(&dir)
-    };
-    match copy() {
-        Ok(()) => {
-            error!(segment = %path.display(), offset, length, "damaged octets of the journal are copied to quarantine/")
+    /// Cuts what was never durable, and makes durable what stays; `false` where nothing stays.
+    fn settle(
+        mut self,
+        segment: &mut Segment,
+        quarantine: &Quarantine,
+        report: &mut RecoveryReport,
+    ) -> Result<bool, JournalError> {
+        let missing = Hole { first: self.next, last: self.attested };
+        if missing.first <= missing.last {
+            self.holes.push((missing, std::mem::take(&mut self.rest)));
         }
-        Err(error) => {
-            warn!(%error, segment = %path.display(), offset, length, "damaged octets of the journal stay where they are")
+        for (hole, damage) in &self.holes {
+            report.report(*hole, damage, quarantine);
         }
+        report.torn += self.rest.iter().map(|damage| damage.length).sum::<u64>();
+        report.last = report.last.max(self.attested).max(Lsn(self.next.0 - 1));
+        if self.last.is_none() && self.holes.is_empty() {
+            return Ok(false);
+        }
+        segment.started_at = self.started_at.unwrap_or_else(UnixMicros::now);
+        let file = self.scanner.file();
+        if let Some((batch, offset)) = &self.last {
+            // Nothing attests the last batch: a run whose fdatasync failed leaves pages that can be read but are not on
+            // disk, and that no later fdatasync would write. Written again, they are.
+            file.write_at(batch.bytes(), *offset).map_err(JournalError::io("writing", &segment.path))?;
+            if missing.first > missing.last {
+                // The unused rest goes back to the disk, and with it a torn tail.
+                let end = offset + batch.header().batch_size();
+                file.set_len(end).map_err(JournalError::io("cutting", &segment.path))?;
+            }
+        }
+        file.sync_all().map_err(JournalError::io("syncing", &segment.path))?;
+        segment.size = file.size().map_err(JournalError::io("reading", &segment.path))?;
+        Ok(true)
     }
 }

@@ -1,9 +1,12 @@
-//! Walks the batches of one segment file, past damage where a sound batch follows it.
+//! Looks at one place after the other in a segment file: sound batches, damage, and the end.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::journal::format::{Batch, HEADER, Header, MAGIC};
+use schema::Lsn;
+
+use super::format::{Batch, HEADER, Header, MAGIC};
 use crate::storage::StoredFile;
 
 /// What stands at a place in a segment.
@@ -11,36 +14,72 @@ use crate::storage::StoredFile;
 pub enum Found {
     /// A sound batch.
     Batch(Batch),
-    /// Octets that are no batch, before a sound one.
-    Damage(Damage),
-    /// Octets that are no batch, with no sound one after them: torn, or being written now. The place stays before them.
-    Tail(Damage),
+    /// Octets that are no batch. The header is there where only the payload is damaged.
+    Damage(Damage, Option<Header>),
     /// Nothing more: the preallocated zeros, or the file's end.
     End,
 }
 
 /// Octets of a segment that are no batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Damage {
+    /// The file.
+    pub file: Arc<dyn StoredFile>,
     /// Offset of the first.
     pub offset: u64,
     /// How many.
     pub length: u64,
+    /// Whether a batch may follow. Where none does, this may be one that is being written.
+    pub followed: bool,
+}
+
+impl Found {
+    /// Number of the first record that stands here, or stood here before the damage.
+    pub fn first(&self) -> Option<Lsn> {
+        match self {
+            Self::Batch(batch) => Some(batch.header().first),
+            Self::Damage(_, header) => header.map(|header| header.first),
+            Self::End => None,
+        }
+    }
+
+    /// Whether anything may come after it in this segment.
+    pub const fn may_be_followed(&self) -> bool {
+        match self {
+            Self::Batch(_) => true,
+            Self::Damage(damage, _) => damage.followed,
+            Self::End => false,
+        }
+    }
+}
+
+impl fmt::Debug for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} octets at {}", self.length, self.offset)
+    }
+}
+
+impl Damage {
+    /// The octets.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        read(&*self.file, self.offset, self.length)
+    }
 }
 
 /// A place in a segment file.
 pub struct Scanner {
     file: Arc<dyn StoredFile>,
+    salt: u32,
     offset: u64,
 }
 
 impl Scanner {
-    /// At the segment's start.
-    pub fn new(file: Arc<dyn StoredFile>) -> Self {
-        Self { file, offset: 0 }
+    /// At the start of the segment with this salt.
+    pub fn new(file: Arc<dyn StoredFile>, salt: u32) -> Self {
+        Self { file, salt, offset: 0 }
     }
 
-    /// Where the next batch is looked for.
+    /// Where it looks.
     pub const fn offset(&self) -> u64 {
         self.offset
     }
@@ -50,62 +89,65 @@ impl Scanner {
         &*self.file
     }
 
-    /// The header at this place, unchecked but for its magic number.
+    /// The header at this place.
     pub fn header(&self) -> io::Result<Option<Header>> {
         let mut header = [0; HEADER];
         let read = self.file.read_at(&mut header, self.offset)?;
-        Ok(if read == HEADER { Header::decode(&header) } else { None })
+        Ok(if read == HEADER { Header::decode(&header, self.salt) } else { None })
     }
 
-    /// What stands here; moves past it.
-    pub fn next(&mut self) -> io::Result<Found> {
-        if let Some(batch) = self.batch()? {
-            self.offset += HEADER as u64 + u64::from(batch.header().length);
-            return Ok(Found::Batch(batch));
-        }
-        let rest = self.rest()?;
-        if rest.iter().all(|octet| *octet == 0) {
+    /// What stands here. The place stays; [`Self::pass`] moves it.
+    pub fn look(&self) -> io::Result<Found> {
+        let Some(header) = self.header()? else { return self.look_further() };
+        let bytes = read(&*self.file, self.offset, header.batch_size())?;
+        Ok(match Batch::check(header, bytes) {
+            Some(batch) => Found::Batch(batch),
+            None => Found::Damage(self.damage(header.batch_size(), true), Some(header)),
+        })
+    }
+
+    /// Moves past what was found here.
+    pub fn pass(&mut self, found: &Found) {
+        self.offset += match found {
+            Found::Batch(batch) => batch.header().batch_size(),
+            Found::Damage(damage, _) => damage.length,
+            Found::End => 0,
+        };
+    }
+
+    /// There is no header here: is there one further on?
+    fn look_further(&self) -> io::Result<Found> {
+        let length = self.file.size()?.saturating_sub(self.offset);
+        let rest = read(&*self.file, self.offset, length)?;
+        let used = rest.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+        if used == 0 {
             return Ok(Found::End);
         }
-        let offset = self.offset;
-        if let Some(length) = find_batch(&rest) {
-            self.offset += length as u64;
-            return Ok(Found::Damage(Damage { offset, length: length as u64 }));
-        }
-        let zeros = rest.iter().rev().take_while(|octet| **octet == 0).count();
-        Ok(Found::Tail(Damage { offset, length: (rest.len() - zeros) as u64 }))
+        let next = find_header(&rest, self.salt);
+        Ok(Found::Damage(self.damage(next.unwrap_or(used) as u64, next.is_some()), None))
     }
 
-    fn batch(&self) -> io::Result<Option<Batch>> {
-        let Some(header) = self.header()? else { return Ok(None) };
-        let size = HEADER as u64 + u64::from(header.length);
-        if self.offset + size > self.file.size()? {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; HEADER + header.length as usize];
-        let read = self.file.read_at(&mut bytes, self.offset)?;
-        bytes.truncate(read);
-        Ok(Batch::check(bytes))
-    }
-
-    fn rest(&self) -> io::Result<Vec<u8>> {
-        let length = self.file.size()?.saturating_sub(self.offset);
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let read = self.file.read_at(&mut bytes, self.offset)?;
-        bytes.truncate(read);
-        Ok(bytes)
+    fn damage(&self, length: u64, followed: bool) -> Damage {
+        Damage { file: Arc::clone(&self.file), offset: self.offset, length, followed }
     }
 }
 
-/// The first sound batch after the first octet.
-fn find_batch(bytes: &[u8]) -> Option<usize> {
+fn read(file: &dyn StoredFile, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    // A header that claims more than the file holds is answered with what there is.
+    let length = length.min(file.size()?.saturating_sub(offset));
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let read = file.read_at(&mut bytes, offset)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// The first header after the first octet.
+fn find_header(bytes: &[u8], salt: u32) -> Option<usize> {
     let magic = MAGIC.to_le_bytes();
-    let candidates = bytes.windows(magic.len()).enumerate().skip(1).filter(|(_, window)| *window == magic);
-    candidates.map(|(at, _)| at).find(|at| {
-        let Some(header) = bytes.get(*at..).and_then(<[u8]>::first_chunk).and_then(Header::decode) else {
-            return false;
-        };
-        let end = at + HEADER + header.length as usize;
-        bytes.get(*at..end).is_some_and(|batch| Batch::check(batch.to_vec()).is_some())
-    })
+    let candidates =
+        bytes.windows(HEADER).enumerate().skip(1).filter(|(_, window)| window.starts_with(&magic));
+    candidates
+        .filter(|(_, window)| window.first_chunk().and_then(|header| Header::decode(header, salt)).is_some())
+        .map(|(at, _)| at)
+        .next()
 }

@@ -1,7 +1,6 @@
 //! The journal's one writing thread: group commit, new segments, and what happens when the disk refuses.
 
 use std::mem;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -9,8 +8,9 @@ use std::time::Instant;
 use schema::{Lsn, UnixMicros};
 use tracing::{error, info, warn};
 
-use super::format::{self, Batch, HEADER};
-use super::{DurableLsn, JournalError, JournalStatus, Pending, Segment, Shared, metrics};
+use super::format::{Batch, HEADER, Header};
+use super::segment::Segment;
+use super::{DurableLsn, JournalError, JournalStatus, Shared, metrics};
 use crate::storage::StoredFile;
 
 /// Records that became durable together.
@@ -30,8 +30,15 @@ type Tickets<T> = Vec<(Lsn, T)>;
 pub struct Writer<T> {
     shared: Arc<Shared<T>>,
     next_number: u64,
-    /// The segment being written and the offset of its next batch.
-    current: Option<(Box<dyn StoredFile>, PathBuf, u64)>,
+    current: Option<Current>,
+}
+
+/// The segment being written.
+struct Current {
+    segment: Segment,
+    file: Box<dyn StoredFile>,
+    /// Where its next batch goes; all before is durable.
+    offset: u64,
 }
 
 impl<T> Writer<T> {
@@ -45,20 +52,20 @@ impl<T> Writer<T> {
         while let Some((mut bytes, tickets)) = self.take() {
             let (Some((first, _)), Some((last, _))) = (tickets.first(), tickets.last()) else { continue };
             let (first, last) = (*first, *last);
-            let entries = u32::try_from(tickets.len()).unwrap_or(u32::MAX);
             let started = Instant::now();
-            let written_at = UnixMicros::now();
-            format::seal(&mut bytes, entries, first, self.shared.files.durable(), written_at);
-            if !self.write_until_durable(&bytes, first, written_at) {
+            let entries = u32::try_from(tickets.len()).unwrap_or(u32::MAX);
+            let payload = bytes.get(HEADER..).unwrap_or_default();
+            let header = Header::of(payload, entries, first, self.shared.files.durable(), UnixMicros::now());
+            if !self.write_until_durable(&header, &mut bytes) {
                 return;
             }
             metrics::group_written(tickets.len(), bytes.len(), started.elapsed());
             self.shared.files.durable.store(last.0, Ordering::Release);
-            if let Some(batch) = Batch::check_own(bytes) {
-                on_durable(Group { last: DurableLsn(last), entries: Arc::new(batch), tickets });
-            }
+            let entries = Arc::new(Batch::own(header, bytes));
+            on_durable(Group { last: DurableLsn(last), entries, tickets });
             self.shared.files.news.send_replace(last);
         }
+        self.seal();
     }
 
     /// Waits for records and takes all there are; `None` when the journal is to end and nothing is left.
@@ -78,74 +85,74 @@ impl<T> Writer<T> {
     }
 
     /// Writes a group, in as many segments as it takes; `false` when the journal was asked to end meanwhile.
-    fn write_until_durable(&mut self, bytes: &[u8], first: Lsn, written_at: UnixMicros) -> bool {
+    fn write_until_durable(&mut self, header: &Header, bytes: &mut [u8]) -> bool {
         loop {
-            match self.write(bytes, first, written_at) {
-                Ok(()) => {
-                    self.resume();
-                    return true;
-                }
-                Err(error) => {
-                    metrics::write_failed();
-                    // Whatever of the segment is not durable now never will be: nothing more goes into it.
-                    let had_segment = self.current.take().is_some();
-                    if had_segment {
-                        warn!(%error, "a journal segment is given up; its last group goes into a new one");
-                        continue;
-                    }
-                    if !self.wait_stopped(&error) {
-                        return false;
-                    }
-                }
+            let Err(error) = self.write(header, bytes) else {
+                self.resume();
+                return true;
+            };
+            metrics::write_failed();
+            // Whatever of the group is not durable in this segment now never will be: nothing more goes into it.
+            let fresh = self.current.as_ref().is_none_or(|current| current.offset == 0);
+            self.seal();
+            if !fresh {
+                warn!(%error, "a journal segment is given up; its last group goes into a new one");
+            } else if !self.wait_stopped(&error) {
+                return false;
             }
         }
     }
 
-    fn write(&mut self, bytes: &[u8], first: Lsn, written_at: UnixMicros) -> Result<(), JournalError> {
+    fn write(&mut self, header: &Header, bytes: &mut [u8]) -> Result<(), JournalError> {
         let size = self.shared.files.config.segment_bytes;
-        if self.current.as_ref().is_some_and(|(_, _, offset)| offset + bytes.len() as u64 > size) {
-            self.current = None;
+        if self.current.as_ref().is_some_and(|current| current.offset + header.batch_size() > size) {
+            self.seal();
         }
         if self.current.is_none() {
-            self.current = Some(self.create(first, written_at)?);
+            self.current = Some(self.create(header)?);
         }
-        let Some((file, path, offset)) = &mut self.current else { return Ok(()) };
-        file.write_at(bytes, *offset).map_err(JournalError::io("writing", path))?;
-        file.sync_data().map_err(JournalError::io("fdatasync", path))?;
-        *offset += bytes.len() as u64;
+        let Some(Current { segment, file, offset }) = &mut self.current else { return Ok(()) };
+        if let Some(room) = bytes.get_mut(..HEADER) {
+            room.copy_from_slice(&header.encode(segment.salt));
+        }
+        file.write_at(bytes, *offset).map_err(JournalError::io("writing", &segment.path))?;
+        file.sync_data().map_err(JournalError::io("fdatasync", &segment.path))?;
+        *offset += header.batch_size();
         Ok(())
     }
 
-    fn create(
-        &mut self,
-        first: Lsn,
-        started_at: UnixMicros,
-    ) -> Result<(Box<dyn StoredFile>, PathBuf, u64), JournalError> {
+    fn create(&mut self, header: &Header) -> Result<Current, JournalError> {
         let files = &self.shared.files;
         let number = self.next_number;
-        let path = files.config.dir.join(format!("{number:010}.journal"));
-        let result = (|| {
-            let size = files.config.segment_bytes;
-            let file =
-                files.storage.create(&path, size).map_err(JournalError::io("creating a segment", &path))?;
-            file.sync_all().map_err(JournalError::io("syncing a new segment", &path))?;
-            files
-                .storage
-                .sync_dir(&files.config.dir)
-                .map_err(JournalError::io("syncing the folder", &files.config.dir))?;
-            Ok(file)
-        })();
-        match result {
+        self.next_number += 1;
+        let mut salt = [0; 4];
+        getrandom::fill(&mut salt)
+            .map_err(|error| JournalError::io("drawing a salt", &files.config.dir)(error.into()))?;
+        let (salt, size) = (u32::from_le_bytes(salt), files.config.segment_bytes);
+        let segment = Segment::new(&files.config.dir, number, header.first, salt, header.written_at, size);
+        match files.make_file(&segment) {
             Ok(file) => {
-                self.next_number += 1;
-                files.segments.lock().push(Segment { number, path: path.clone(), first, started_at });
-                Ok((file, path, 0))
+                files.add(segment.clone());
+                Ok(Current { segment, file, offset: 0 })
             }
             Err(error) => {
                 // Half a segment would take the room that the next attempt needs. It may not be there at all.
-                _ = files.storage.remove(&path);
+                _ = files.storage.remove(&segment.path);
                 Err(error)
             }
+        }
+    }
+
+    /// Ends the current segment: gives its unused rest back, or all of it where nothing in it is durable. Only space
+    /// depends on it, so that it may fail.
+    fn seal(&mut self) {
+        let Some(Current { segment, file, offset }) = self.current.take() else { return };
+        let files = &self.shared.files;
+        if offset == 0 {
+            files.forget(segment.number);
+            _ = files.storage.remove(&segment.path);
+        } else if file.set_len(offset).is_ok() {
+            files.resize(segment.number, offset);
         }
     }
 
@@ -170,13 +177,13 @@ impl<T> Writer<T> {
 
     fn resume(&self) {
         let mut status = self.shared.files.status.lock();
-        if let JournalStatus::Stopped { since, .. } = &*status {
-            info!(seconds = (UnixMicros::now().0 - since.0) / 1_000_000, "the journal writes again");
-            *status = JournalStatus::Running;
-            let mut pending: parking_lot::MutexGuard<'_, Pending<T>> = self.shared.pending.lock();
-            if !pending.closing {
-                pending.stopped = None;
-            }
+        let JournalStatus::Stopped { since, .. } = *status else { return };
+        info!(seconds = (UnixMicros::now().0 - since.0) / 1_000_000, "the journal writes again");
+        *status = JournalStatus::Running;
+        drop(status);
+        let mut pending = self.shared.pending.lock();
+        if !pending.closing {
+            pending.stopped = None;
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It keeps what a real disk may lose: pages written since the last sync, names since the folder's last sync, and, after a
 //! failed `fdatasync`, pages that a later successful one does not bring back.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,10 @@ const PAGE: usize = 64;
 /// What happens at a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The power goes: this call and all later ones fail.
-    PowerCut,
+    /// The power goes or the process is killed: this call and all later ones do nothing.
+    End,
+    /// The disk breaks: this call and all later ones fail; a write has half happened, a sync drops what it should write.
+    Broken,
     /// The call fails once; a write or allocation has half happened.
     Error(io::ErrorKind),
 }
@@ -41,8 +44,10 @@ struct State {
     calls: usize,
     fault: Option<(usize, Fault)>,
     off: bool,
+    broken: bool,
     full: bool,
-    on_power_cut: Option<Box<dyn Fn() + Send>>,
+    syncs_fail: bool,
+    on_end: Option<Box<dyn Fn() + Send>>,
 }
 
 /// The disk.
@@ -69,9 +74,27 @@ impl FaultyDisk {
         self.0.lock().full = full;
     }
 
-    /// What to do when the power goes.
-    pub fn on_power_cut(&self, run: impl Fn() + Send + 'static) {
-        self.0.lock().on_power_cut = Some(Box::new(run));
+    /// While set, no sync succeeds.
+    pub fn set_syncs_fail(&self, fail: bool) {
+        self.0.lock().syncs_fail = fail;
+    }
+
+    /// What to do at [`Fault::End`] and [`Fault::Broken`].
+    pub fn on_end(&self, run: impl Fn() + Send + 'static) {
+        self.0.lock().on_end = Some(Box::new(run));
+    }
+
+    /// The disk as the next process finds it when only the last one was killed: all that was written can be read, on disk
+    /// or not.
+    pub fn after_kill(&self) -> Self {
+        let state = self.0.lock();
+        let found = State {
+            contents: state.contents.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            ..State::default()
+        };
+        Self(Arc::new(Mutex::new(found)))
     }
 
     /// The disk as it is found when the power is back; `seed` decides which unsynced pages and names survived.
@@ -118,7 +141,13 @@ impl FaultyDisk {
         state.contents[inode].durable[offset] ^= 1;
     }
 
-    /// Names in the folder.
+    /// What can be read of a file.
+    pub fn content(&self, path: &Path) -> Vec<u8> {
+        let state = self.0.lock();
+        state.contents[state.names[path]].current.clone()
+    }
+
+    /// Names of all files.
     pub fn names(&self) -> Vec<PathBuf> {
         self.0.lock().names.keys().cloned().collect()
     }
@@ -131,16 +160,20 @@ impl FaultyDisk {
         if state.off {
             return Err(io::Error::other("no power"));
         }
+        if state.broken {
+            return Err(io::Error::other("broken"));
+        }
         match state.fault {
             Some((at, Fault::Error(kind))) if at == call => Err(io::Error::from(kind)),
-            Some((at, Fault::PowerCut)) if at == call => {
-                state.off = true;
-                let run = state.on_power_cut.take();
+            Some((at, fault)) if at == call => {
+                state.off = fault == Fault::End;
+                state.broken = fault == Fault::Broken;
+                let run = state.on_end.take();
                 drop(state);
                 if let Some(run) = run {
                     run();
                 }
-                Err(io::Error::other("no power"))
+                Err(io::Error::other("the end"))
             }
             _ => Ok(()),
         }
@@ -154,6 +187,9 @@ impl FaultyDisk {
 impl Content {
     fn write_back(&mut self, page: usize) {
         let (from, to) = (page * PAGE, ((page + 1) * PAGE).min(self.current.len()));
+        if from >= to {
+            return;
+        }
         if self.durable.len() < to {
             self.durable.resize(to, 0);
         }
@@ -175,6 +211,11 @@ impl Content {
 impl Storage for FaultyDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
         self.call()
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.call()?;
+        Ok(Box::new(()))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -244,8 +285,11 @@ impl StoredFile for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let result = self.0.call();
+        let mut result = self.0.call();
         let mut state = self.0.0.lock();
+        if state.syncs_fail {
+            result = Err(io::Error::other("no sync"));
+        }
         let off = state.off;
         let content = &mut state.contents[self.1];
         if off {
