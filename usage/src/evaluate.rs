@@ -1,46 +1,25 @@
 //! From the set of one key's records to sessions, with a verdict for each record.
 //!
-//! A key may name several sessions: NASes reuse identifiers after a reboot. Records are split by the start that each
-//! tells (event time − Acct-Session-Time); within a session the samples are put in the order of its own clock, and counters
-//! become 64-bit and monotone by the verdicts. Nothing depends on the order or number of times a record is given.
+//! Repeated records are set aside, the others split into the sessions they speak of ([`crate::incarnation`]); within a
+//! session the samples are put in the order of its own clock, and counters become 64-bit and monotone by the verdicts
+//! ([`crate::counters`]). Nothing depends on the order or number of times a record is given.
 
 use std::collections::{BTreeMap, HashMap};
 
-use schema::{Login, Octets, StatusType, TerminateCause, UnixTime};
+use schema::{Login, StatusType, TerminateCause, UnixTime};
 
+use crate::counters::{Counters, Verdict};
 use crate::curve::{Curve, Sample};
+use crate::incarnation::{Incarnation, START_TOLERANCE, incarnations};
 use crate::record::{Record, RecordName};
-
-/// Seconds by which the starts that a session's records tell may differ.
-pub const START_TOLERANCE: i64 = 10;
-/// Fastest port assumed, bit/s, when a wrap of a 32-bit counter is inferred.
-const FASTEST: u64 = 10_000_000_000;
-const WRAP: u64 = 1 << 32;
-
-/// What a record was found to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// A sample, as it stands.
-    Ok,
-    /// A sample that arrived after a later one.
-    Late,
-    /// Repeats another record: a retransmission under a new identifier, or a replay.
-    Duplicate,
-    /// A sample whose 32-bit counter wrapped: one direction fell, no Gigawords in the session, plausible for the time.
-    WrapInferred,
-    /// Counters began anew within the session.
-    Reset,
-    /// A Stop that says zero though octets were counted before; the value stays flat.
-    StopWithoutOctets,
-    /// A sample that carries no counters; the value stays flat.
-    WithoutOctets,
-}
 
 /// One session of a key.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// When it began.
     pub started_at: UnixTime,
+    /// Whether its NAS's clock was set while it lasted, so that its times are those of one of two clocks.
+    pub clock_stepped: bool,
     /// When and why it was stopped.
     pub stopped: Option<(UnixTime, TerminateCause)>,
     /// Its counters over time, by login; more than one where User-Name changed.
@@ -60,108 +39,65 @@ pub struct Evaluation {
 #[must_use]
 pub fn evaluate(records: &[Record]) -> Evaluation {
     let mut evaluation = Evaluation::default();
-    let distinct = distinct(records, &mut evaluation.verdicts);
-    for session in split(distinct) {
-        let session = build(session, &mut evaluation.verdicts);
+    let (distinct, repeated) = distinct(records);
+    evaluation.verdicts.extend(repeated.iter().map(|record| (record.name.clone(), Verdict::Duplicate)));
+    for mut incarnation in incarnations(&distinct) {
+        start_with(&mut incarnation, &repeated);
+        let reused = !evaluation.sessions.is_empty();
+        let session = build(&incarnation, reused, &mut evaluation.verdicts);
         evaluation.sessions.push(session);
     }
     evaluation
 }
 
-/// One record per digest, the first to arrive; the others are duplicates.
-fn distinct<'r>(records: &'r [Record], verdicts: &mut BTreeMap<RecordName, Verdict>) -> Vec<&'r Record> {
+/// One record per digest, the first to arrive, and the others.
+fn distinct(records: &[Record]) -> (Vec<&Record>, Vec<&Record>) {
     let arrival = |record: &Record| (record.arrived_at, record.name.clone());
     let mut first: HashMap<u128, &Record> = HashMap::new();
     for record in records {
-        first
-            .entry(record.digest)
-            .and_modify(|known| {
-                if arrival(record) < arrival(known) {
-                    *known = record;
-                }
-            })
-            .or_insert(record);
-    }
-    for record in records {
-        if first.get(&record.digest).is_some_and(|known| known.name != record.name) {
-            verdicts.insert(record.name.clone(), Verdict::Duplicate);
+        let known = first.entry(record.digest).or_insert(record);
+        if arrival(record) < arrival(known) {
+            *known = record;
         }
     }
-    let mut distinct: Vec<_> = first.into_values().collect();
-    distinct.sort_by_key(|record| arrival(record));
-    distinct
+    let is_first =
+        |record: &&Record| first.get(&record.digest).is_some_and(|known| known.name == record.name);
+    let mut distinct: Vec<_> = first.values().copied().collect();
+    distinct.sort_by_cached_key(|record| arrival(record));
+    (distinct, records.iter().filter(|record| !is_first(record)).collect())
 }
 
-/// Splits records into sessions by the start they tell; those that tell none go to the session that was on at their time.
-fn split(records: Vec<&Record>) -> Vec<(UnixTime, Vec<&Record>)> {
-    let (mut dated, undated): (Vec<_>, Vec<_>) =
-        records.into_iter().partition(|record| record.started_at().is_some());
-    dated.sort_by_key(|record| record.started_at());
-    let mut sessions: Vec<(UnixTime, Vec<&Record>)> = Vec::new();
-    let mut previous: Option<UnixTime> = None;
-    for record in dated {
-        let Some(start) = record.started_at() else { continue };
-        match sessions.last_mut() {
-            Some((_, session))
-                if previous.is_some_and(|previous| start.since(previous) <= START_TOLERANCE) =>
-            {
-                session.push(record)
-            }
-            _ => sessions.push((start, vec![record])),
-        }
-        previous = Some(start);
+/// A retransmission tells the start as well as its original, where it is not a replay.
+fn start_with(incarnation: &mut Incarnation<'_>, repeated: &[&Record]) {
+    let earliest = incarnation.start.plus(-START_TOLERANCE);
+    let told = repeated.iter().filter_map(|record| record.started_at());
+    let sooner = told.filter(|start| earliest <= *start && *start < incarnation.start).min();
+    if let Some(sooner) = sooner.filter(|_| incarnation.dated) {
+        incarnation.start = sooner;
     }
-    for record in undated {
-        let later = sessions.partition_point(|(start, _)| *start <= record.at.plus(START_TOLERANCE));
-        match sessions.get_mut(later.saturating_sub(1)) {
-            Some((_, session)) => session.push(record),
-            None => sessions.push((record.at, vec![record])),
-        }
-    }
-    // Without any dated record the first undated one opened the session; the earliest is its start.
-    for (start, session) in &mut sessions {
-        let earliest =
-            session.iter().filter(|record| record.started_at().is_none()).map(|record| record.at).min();
-        if session.iter().all(|record| record.started_at().is_none()) {
-            *start = earliest.unwrap_or(*start);
-        }
-    }
-    sessions
 }
 
-fn build(
-    (start, mut records): (UnixTime, Vec<&Record>),
-    verdicts: &mut BTreeMap<RecordName, Verdict>,
-) -> Session {
-    let time = |record: &Record| record.elapsed().map_or(record.at, |elapsed| start.plus(elapsed)).max(start);
-    // A Start comes first and a Stop last within a second; then by counters, so that equal seconds do not fall.
-    let rank = |record: &Record| match record.status {
-        StatusType::START => 0,
-        StatusType::STOP => 2,
-        _ => 1,
-    };
-    records.sort_by_key(|record| (time(record), rank(record), record.octets, record.name.clone()));
-    let mut counters =
-        Counters { gigawords: records.iter().any(|record| record.gigawords), ..Counters::default() };
-    let mut samples: Vec<(Sample, Login)> = Vec::new();
-    let late = late(&records);
+fn build(one: &Incarnation<'_>, reused: bool, verdicts: &mut BTreeMap<RecordName, Verdict>) -> Session {
+    let gigawords = one.records.iter().any(|record| record.gigawords);
+    let mut counters = Counters::new(gigawords, one.dated.then_some(one.start));
+    let mut samples: Vec<(Sample, &Login)> = Vec::with_capacity(one.records.len());
     let mut stopped = None;
-    let mut at_before = start;
-    for (record, late) in records.iter().zip(late) {
-        let at = time(record);
-        let verdict = counters.take(record, at.since(at_before));
-        let verdict = if late && verdict == Verdict::Ok { Verdict::Late } else { verdict };
+    for (record, late) in one.records.iter().zip(late(&one.records)) {
+        let at = one.time(record);
+        let verdict = match counters.take(record.status, record.octets, at) {
+            Verdict::Ok if reused && samples.is_empty() => Verdict::IdReused,
+            Verdict::Ok if late => Verdict::Late,
+            verdict => verdict,
+        };
         verdicts.insert(record.name.clone(), verdict);
-        samples.push((
-            Sample { at, download: counters.total.0, upload: counters.total.1 },
-            record.login.clone(),
-        ));
+        let (download, upload) = counters.total();
+        samples.push((Sample { at, download, upload }, &record.login));
         if record.status == StatusType::STOP {
             stopped = Some((at, record.cause));
         }
-        at_before = at;
     }
-    Session { started_at: start, stopped, curves: by_login(start, &samples) }
+    let curves = by_login(one.start, &samples);
+    Session { started_at: one.start, clock_stepped: one.clock_stepped, stopped, curves }
 }
 
 /// For each record, in the order of the session's clock, whether a later one had arrived before it.
@@ -177,61 +113,16 @@ fn late(records: &[&Record]) -> Vec<bool> {
     late
 }
 
-/// Counters so far, as 64-bit and monotone.
-#[derive(Default)]
-struct Counters {
-    gigawords: bool,
-    /// As last reported.
-    raw: (Octets, Octets),
-    total: (Octets, Octets),
-}
-
-impl Counters {
-    fn take(&mut self, record: &Record, seconds: i64) -> Verdict {
-        let Some(now) = record.octets else {
-            return if record.status == StatusType::START { Verdict::Ok } else { Verdict::WithoutOctets };
-        };
-        let counted = self.raw != (Octets(0), Octets(0));
-        if record.status == StatusType::STOP && now == (Octets(0), Octets(0)) && counted {
-            return Verdict::StopWithoutOctets;
-        }
-        let fell = (now.0 < self.raw.0, now.1 < self.raw.1);
-        let (down, up, verdict) = match fell {
-            (false, false) => (now.0 - self.raw.0, now.1 - self.raw.1, Verdict::Ok),
-            (true, false) if self.wrapped(self.raw.0, now.0, seconds) => {
-                (unwrapped(self.raw.0, now.0), now.1 - self.raw.1, Verdict::WrapInferred)
-            }
-            (false, true) if self.wrapped(self.raw.1, now.1, seconds) => {
-                (now.0 - self.raw.0, unwrapped(self.raw.1, now.1), Verdict::WrapInferred)
-            }
-            // Both began anew: what they show since is usage.
-            _ => (now.0, now.1, Verdict::Reset),
-        };
-        self.total = (self.total.0 + down, self.total.1 + up);
-        self.raw = now;
-        verdict
-    }
-
-    fn wrapped(&self, before: Octets, after: Octets, seconds: i64) -> bool {
-        let fastest = FASTEST / 8 * u64::try_from(seconds).unwrap_or(0);
-        !self.gigawords && before.0 < WRAP && unwrapped(before, after).0 <= fastest
-    }
-}
-
-const fn unwrapped(before: Octets, after: Octets) -> Octets {
-    Octets(after.0 + WRAP - before.0)
-}
-
 /// The session's curve, cut where User-Name changes: what was counted up to the first sample of the new login belongs to
 /// the old one.
-fn by_login(start: UnixTime, samples: &[(Sample, Login)]) -> Vec<(Login, Curve)> {
+fn by_login(start: UnixTime, samples: &[(Sample, &Login)]) -> Vec<(Login, Curve)> {
     let whole = Curve::new(start, samples.iter().map(|(sample, _)| *sample).collect());
-    let named = |(_, login): &&(Sample, Login)| !login.as_str().is_empty();
+    let named = |(_, login): &&(Sample, &Login)| !login.as_str().is_empty();
     let mut parts: Vec<(Login, UnixTime)> = Vec::new();
     for (sample, login) in samples.iter().filter(named) {
-        if parts.last().is_none_or(|(known, _)| known != login) {
+        if parts.last().is_none_or(|(known, _)| known != *login) {
             let from = if parts.is_empty() { start } else { sample.at };
-            parts.push((login.clone(), from));
+            parts.push(((*login).clone(), from));
         }
     }
     if parts.is_empty() {

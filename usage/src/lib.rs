@@ -4,15 +4,19 @@
 //! repetition never matter. A [`Curve`] is one session's counters over time. [`SessionView`] makes the same curve from the
 //! rollups of a well-behaved session, without its records. [`Tracker`] follows a session record by record as they arrive.
 
+mod counters;
 pub mod curve;
 pub mod evaluate;
+mod incarnation;
 pub mod period;
 pub mod record;
 pub mod rollup;
 pub mod tracker;
 
+pub use counters::Verdict;
 pub use curve::{Curve, Sample, Usage};
-pub use evaluate::{Evaluation, Session, Verdict, evaluate};
+pub use evaluate::{Evaluation, Session, evaluate};
+pub use incarnation::START_TOLERANCE;
 pub use period::{Calendar, Step};
 pub use record::{Record, RecordName};
 pub use rollup::{Bucket, Dirty, SessionView};

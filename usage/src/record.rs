@@ -1,5 +1,7 @@
 //! A record as the engine sees it.
 
+use std::net::Ipv4Addr;
+
 use schema::{
     CollectorId, Login, Lsn, Octets, RecordFlags, RecordRow, StatusType, TerminateCause, UnixMicros, UnixTime,
 };
@@ -20,6 +22,8 @@ pub struct Record {
     pub name: RecordName,
     /// Event time.
     pub at: UnixTime,
+    /// Whether that is the NAS's own clock (Event-Timestamp, RFC 2869 5.3), which may step.
+    pub nas_clock: bool,
     /// Arrival.
     pub arrived_at: UnixMicros,
     /// Acct-Status-Type.
@@ -32,6 +36,10 @@ pub struct Record {
     pub gigawords: bool,
     /// User-Name.
     pub login: Login,
+    /// NAS-Port; `None` where absent or 0.
+    pub nas_port: Option<u32>,
+    /// Framed-IP-Address.
+    pub address: Option<Ipv4Addr>,
     /// Acct-Terminate-Cause.
     pub cause: TerminateCause,
     /// The same for retransmissions under a new identifier.
@@ -44,6 +52,7 @@ impl From<&RecordRow> for Record {
         Self {
             name: RecordName { collector: row.collector.as_str().into(), lsn: Lsn(row.lsn) },
             at: UnixTime(row.event_at.into()),
+            nas_clock: flags.has(RecordFlags::EVENT_TIMESTAMP),
             arrived_at: UnixMicros(row.arrived_at),
             status: StatusType(row.status_type),
             session_time: flags.has(RecordFlags::SESSION_TIME).then_some(row.session_time),
@@ -52,6 +61,8 @@ impl From<&RecordRow> for Record {
                 .then_some((Octets(row.output_octets), Octets(row.input_octets))),
             gigawords: flags.has(RecordFlags::GIGAWORDS),
             login: row.login.as_str().into(),
+            nas_port: Some(row.nas_port).filter(|port| *port != 0),
+            address: row.addresses.iter().find_map(|address| address.to_ipv4_mapped()),
             cause: TerminateCause(row.terminate_cause),
             digest: row.digest,
         }
@@ -69,5 +80,14 @@ impl Record {
     #[must_use]
     pub fn started_at(&self) -> Option<UnixTime> {
         self.elapsed().map(|elapsed| self.at.plus(-elapsed))
+    }
+
+    /// Its place among the records of one second: a Start comes first, a Stop last.
+    pub(crate) const fn rank(&self) -> u8 {
+        match self.status {
+            StatusType::START => 0,
+            StatusType::STOP => 2,
+            _ => 1,
+        }
     }
 }

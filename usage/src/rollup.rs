@@ -3,11 +3,16 @@
 //! A rollup row holds the minimum and maximum of a bucket's records. For a session with one start and counters that never
 //! fall, these are the bucket's first and last sample, and at a boundary between buckets they are the adjacent samples.
 //! Where a boundary falls between the first and last sample *of one bucket*, that bucket's records are needed.
+//!
+//! A fall between buckets shows. A fall within one bucket does not; where counters may have wrapped there unseen, the
+//! session is not taken for clean. Not seen is a reset within one bucket after which more is counted than before it, all
+//! in that bucket.
 
 use schema::{Octets, RecordFlags, UnixTime};
 
+use crate::counters::{ALWAYS_PLAUSIBLE, is_plausible};
 use crate::curve::{Curve, Sample};
-use crate::evaluate::START_TOLERANCE;
+use crate::incarnation::START_TOLERANCE;
 use crate::record::Record;
 
 /// One row of a rollup: what is known of a session's records in one bucket.
@@ -43,6 +48,12 @@ pub enum Dirty {
     /// Records lack what a rollup needs, or their times are not believed.
     #[error("records lack session time or counters, or have impossible times")]
     Flags,
+    /// Without Gigawords, a counter reached so much that it may have wrapped between two samples of one bucket.
+    #[error("a 32-bit counter may have wrapped")]
+    Wrap,
+    /// A counter grew faster than a port carries, or so much within one bucket that it might have.
+    #[error("a counter grew implausibly fast")]
+    Implausible,
     /// There is nothing.
     #[error("it has no records")]
     Empty,
@@ -68,28 +79,15 @@ impl SessionView {
         let started_at = buckets.iter().map(|bucket| bucket.started_at.0).min().ok_or(Dirty::Empty)?;
         let latest = buckets.iter().map(|bucket| bucket.started_at.1).max().ok_or(Dirty::Empty)?;
         let flags = buckets.iter().fold(RecordFlags::default(), |flags, bucket| flags | bucket.flags);
-        let doubtful = [
-            RecordFlags::OCTETS_MISSING,
-            RecordFlags::SESSION_TIME_MISSING,
-            RecordFlags::TIME_IN_FUTURE,
-            RecordFlags::TIME_TOO_OLD,
-        ];
-        if doubtful.into_iter().any(|flag| flags.has(flag)) {
+        if DOUBTFUL.into_iter().any(|flag| flags.has(flag)) {
             return Err(Dirty::Flags);
         }
         if latest.since(started_at) > START_TOLERANCE {
             return Err(Dirty::Starts);
         }
-        let rises = |pair: &[Bucket]| match pair {
-            [before, after] => {
-                before.session_time.1 <= after.session_time.0
-                    && before.download.1 <= after.download.0
-                    && before.upload.1 <= after.upload.0
-            }
-            _ => true,
-        };
-        if !buckets.windows(2).all(rises) {
-            return Err(Dirty::Fall);
+        check_steps(&buckets)?;
+        if !flags.has(RecordFlags::GIGAWORDS) && buckets.iter().any(Bucket::may_hide_a_wrap) {
+            return Err(Dirty::Wrap);
         }
         let mut view = Self { started_at, flags, buckets, samples: Vec::new() };
         view.samples = view.buckets.iter().flat_map(|bucket| view.ends_of(bucket)).collect();
@@ -151,7 +149,50 @@ impl SessionView {
     }
 }
 
+/// What makes a session doubtful wherever it occurs.
+const DOUBTFUL: [RecordFlags; 4] = [
+    RecordFlags::OCTETS_MISSING,
+    RecordFlags::SESSION_TIME_MISSING,
+    RecordFlags::TIME_IN_FUTURE,
+    RecordFlags::TIME_TOO_OLD,
+];
+
+/// Checks the steps between and within buckets; the first step is from zero at the start.
+fn check_steps(buckets: &[Bucket]) -> Result<(), Dirty> {
+    let mut before = (0, Octets(0), Octets(0));
+    for bucket in buckets {
+        let (first, last) = (bucket.first(), bucket.last());
+        if before.0 > first.0 || before.1 > first.1 || before.2 > first.2 {
+            return Err(Dirty::Fall);
+        }
+        let between = (first.1 - before.1).max(first.2 - before.2);
+        let within = (last.1 - first.1).max(last.2 - first.2);
+        if !is_plausible(between, i64::from(first.0 - before.0)) || within > ALWAYS_PLAUSIBLE {
+            return Err(Dirty::Implausible);
+        }
+        before = last;
+    }
+    Ok(())
+}
+
 impl Bucket {
+    /// Least session time and counters.
+    const fn first(&self) -> (u32, Octets, Octets) {
+        (self.session_time.0, self.download.0, self.upload.0)
+    }
+
+    /// Greatest session time and counters.
+    const fn last(&self) -> (u32, Octets, Octets) {
+        (self.session_time.1, self.download.1, self.upload.1)
+    }
+
+    /// Whether a 32-bit counter may have wrapped between two samples within: before a wrap it is reported in its upper half,
+    /// unless 2 GiB pass between two samples.
+    fn may_hide_a_wrap(&self) -> bool {
+        let several = self.session_time.0 < self.session_time.1;
+        several && self.download.1.max(self.upload.1) >= Octets(1 << 31)
+    }
+
     /// Takes in another row of the same bucket.
     fn join(&mut self, other: &Self) -> bool {
         fn widen<T: Ord + Copy>(range: &mut (T, T), other: (T, T)) {
@@ -168,90 +209,4 @@ impl Bucket {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evaluate::evaluate;
-    use crate::record::RecordName;
-    use proptest::prelude::*;
-    use schema::{Lsn, StatusType, TerminateCause, UnixMicros};
-
-    fn records() -> impl Strategy<Value = Vec<Record>> {
-        proptest::collection::vec((1u32..400, 0u64..1 << 33, 0u64..1 << 20, 0i64..4), 1..30).prop_map(
-            |steps| {
-                let (mut time, mut down, mut up) = (0u32, 0u64, 0u64);
-                let records = (1u64..).zip(steps).map(|(lsn, (seconds, more_down, more_up, delay))| {
-                    time += seconds;
-                    down += more_down;
-                    up += more_up;
-                    Record {
-                        name: RecordName { collector: "c".into(), lsn: Lsn(lsn) },
-                        at: UnixTime(1_000_000 + i64::from(time) + delay),
-                        arrived_at: UnixMicros(i64::from(time)),
-                        status: StatusType::INTERIM_UPDATE,
-                        session_time: Some(time),
-                        octets: Some((Octets(down), Octets(up))),
-                        gigawords: true,
-                        login: "anna".into(),
-                        cause: TerminateCause(0),
-                        digest: u128::from(lsn),
-                    }
-                });
-                records.collect()
-            },
-        )
-    }
-
-    fn buckets(records: &[Record], length: i64) -> Vec<Bucket> {
-        let one = |record: &Record| {
-            let starts_at = UnixTime(record.at.0 - record.at.0.rem_euclid(length));
-            let started_at = record.started_at().unwrap();
-            let (download, upload) = record.octets.unwrap();
-            let time = record.session_time.unwrap();
-            Bucket {
-                starts_at,
-                ends_at: starts_at.plus(length),
-                started_at: (started_at, started_at),
-                event_at: (record.at, record.at),
-                session_time: (time, time),
-                download: (download, download),
-                upload: (upload, upload),
-                flags: RecordFlags::SESSION_TIME | RecordFlags::OCTETS,
-            }
-        };
-        records.iter().map(one).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn rollups_and_records_give_the_same_usage(records in records(), length in prop::sample::select(vec![300i64, 3_600, 86_400]), from in 999_000i64..1_012_000, span in 1i64..12_000) {
-            let (from, to) = (UnixTime(from), UnixTime(from + span));
-            let mut view = SessionView::new(buckets(&records, length)).unwrap();
-            for (start, end) in view.needs_records(&[from, to]) {
-                let inside: Vec<_> = records.iter().filter(|record| start <= record.at && record.at < end).cloned().collect();
-                view.refine(&inside).unwrap();
-            }
-            let evaluation = evaluate(&records);
-            let expected = evaluation.sessions[0].curves[0].1.usage(from, to);
-            prop_assert_eq!(view.curve().usage(from, to), expected);
-        }
-    }
-
-    #[test]
-    fn a_fall_between_buckets_and_a_second_start_are_dirty() {
-        let mut rows = buckets(&[], 300);
-        let row = |bucket: i64, time: u32, octets: u64, start: i64| Bucket {
-            starts_at: UnixTime(bucket),
-            ends_at: UnixTime(bucket + 300),
-            started_at: (UnixTime(start), UnixTime(start)),
-            event_at: (UnixTime(bucket), UnixTime(bucket)),
-            session_time: (time, time),
-            download: (Octets(octets), Octets(octets)),
-            upload: (Octets(0), Octets(0)),
-            flags: RecordFlags::default(),
-        };
-        assert_eq!(SessionView::new(rows.clone()), Err(Dirty::Empty));
-        rows.extend([row(0, 10, 100, 0), row(300, 310, 50, 0)]);
-        assert_eq!(SessionView::new(rows), Err(Dirty::Fall));
-        assert_eq!(SessionView::new(vec![row(0, 10, 1, 0), row(300, 5, 2, 295)]), Err(Dirty::Starts));
-    }
-}
+mod tests;

@@ -7,6 +7,9 @@ use schema::live::{Confidence, Rate};
 use schema::{BitsPerSecond, Octets, RecordFlags, StatusType, UnixTime};
 use serde::{Deserialize, Serialize};
 
+use crate::counters::{Counters, Verdict};
+use crate::incarnation::START_TOLERANCE;
+
 /// Reporting interval assumed, in seconds, until a session has shown its own.
 pub const ASSUMED_INTERVAL: i64 = 600;
 /// A session is presumed dead after this many of its intervals without a record, but not before [`PATIENCE`].
@@ -33,111 +36,91 @@ pub struct TrackerInput {
     pub flags: RecordFlags,
 }
 
+impl TrackerInput {
+    fn elapsed(&self) -> Option<i64> {
+        self.session_time.map(i64::from).or_else(|| (self.status == StatusType::START).then_some(0))
+    }
+
+    fn octets(&self) -> Option<(Octets, Octets)> {
+        let any = self.download.is_some() || self.upload.is_some();
+        any.then(|| (self.download.unwrap_or_default(), self.upload.unwrap_or_default()))
+    }
+}
+
+/// Gaps between reports that the interval is learned from.
+const GAPS: usize = 5;
+
 /// The running state of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracker {
     started_at: Option<UnixTime>,
-    newest: Option<Point>,
+    counters: Counters,
+    /// The newest sample's time by the session's own clock, which does not step with the NAS's.
+    newest_at: Option<UnixTime>,
     rate: Option<Rate>,
-    gigawords: bool,
-    /// Wraps of the 32-bit counters inferred so far, download and upload.
-    wraps: (u32, u32),
-    /// Counters that were lost to resets: what had been counted before them.
-    before_reset: (Octets, Octets),
-    interval: Option<u32>,
+    /// The last gaps between reports, in seconds, newest first; 0 where there was none yet.
+    gaps: [u32; GAPS],
     last_seen_at: UnixTime,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Point {
-    at: UnixTime,
-    /// Counters as reported.
-    download: Octets,
-    upload: Octets,
-}
-
 impl Tracker {
-    /// Takes the next record to arrive.
-    pub fn apply(&mut self, input: &TrackerInput) {
+    /// Takes the next record to arrive. `None`: it changes no counter, because it repeats another or a later one came before.
+    pub fn apply(&mut self, input: &TrackerInput) -> Option<Verdict> {
         self.last_seen_at = self.last_seen_at.max(input.arrived_at);
-        self.gigawords |= input.flags.has(RecordFlags::GIGAWORDS);
-        let elapsed = input.session_time.or_else(|| (input.status == StatusType::START).then_some(0));
-        let started_at = elapsed.map(|elapsed| input.at.plus(-i64::from(elapsed)));
-        self.started_at = match (self.started_at, started_at) {
-            (Some(known), Some(said)) => Some(known.min(said)),
-            (known, said) => known.or(said),
-        };
-        let at = match (self.started_at, elapsed) {
-            (Some(started_at), Some(elapsed)) => started_at.plus(i64::from(elapsed)),
-            _ => input.at,
-        };
-        let point = self.counters(input, at);
-        match self.newest {
-            None => self.open(at, point, input.status),
-            Some(newest) if at > newest.at => self.advance(newest, point),
-            Some(_) => {}
+        if input.flags.has(RecordFlags::GIGAWORDS) {
+            self.counters.note_gigawords();
         }
-    }
-
-    /// The record's counters; where it carries none, those before it.
-    fn counters(&self, input: &TrackerInput, at: UnixTime) -> Point {
-        let before = self.newest.unwrap_or(Point { at, download: Octets(0), upload: Octets(0) });
-        let absent = input.download.is_none() && input.upload.is_none();
-        // Some NASes send a Stop with zero octets after Lost-Carrier: it says nothing of what was used.
-        let zero = [input.download, input.upload].iter().flatten().all(|octets| octets.0 == 0);
-        if absent || (input.status == StatusType::STOP && zero) {
-            return Point { at, ..before };
-        }
-        Point {
-            at,
-            download: input.download.unwrap_or(before.download),
-            upload: input.upload.unwrap_or(before.upload),
-        }
-    }
-
-    fn open(&mut self, at: UnixTime, point: Point, status: StatusType) {
-        // A Start is a sample of zero; so is the computed start of a session met at its first Interim-Update or Stop, but
-        // no rate is shown across a time that may be days.
-        self.newest = Some(if status == StatusType::START { Point { at, ..point } } else { point });
-    }
-
-    fn advance(&mut self, before: Point, after: Point) {
-        let seconds = after.at.since(before.at);
-        let down = step(before.download, after.download);
-        let up = step(before.upload, after.upload);
-        let wrapped = !self.gigawords && (down.wrapped_plausibly(seconds) ^ up.wrapped_plausibly(seconds));
-        self.newest = Some(after);
-        self.learn(seconds);
-        match (down, up) {
-            (Step::Up(down), Step::Up(up)) => self.rate = rate(before.at, after.at, down, up),
-            _ if wrapped && !(down.fell() && up.fell()) => {
-                self.wraps.0 += u32::from(down.fell());
-                self.wraps.1 += u32::from(up.fell());
-                self.rate = rate(before.at, after.at, down.unwrapped(), up.unwrapped());
+        let at = self.time(input);
+        match self.newest_at {
+            None => Some(self.open(input, at)),
+            Some(newest) if at > newest => Some(self.advance(input, newest, at)),
+            // More is said of the same second: an Interim-Update and the Stop.
+            Some(newest) if at == newest && self.counters.rise(input.octets()) => {
+                Some(self.counters.take(input.status, input.octets(), at))
             }
-            _ => {
-                // Counters began anew: what they show since is usage, but over which time is unknown.
-                let (total_down, total_up) = (self.total(before.download, 0), self.total(before.upload, 1));
-                self.before_reset = (total_down, total_up);
-                self.wraps = (0, 0);
-                self.rate = None;
-            }
+            Some(_) => None,
         }
     }
 
-    /// Half the old estimate and half the new gap, so that a few reports after a change of interval suffice.
+    /// When the record speaks, by the session's clock; learns the start.
+    fn time(&mut self, input: &TrackerInput) -> UnixTime {
+        let Some(elapsed) = input.elapsed() else { return input.at };
+        let told = input.at.plus(-elapsed);
+        let known = self.started_at.unwrap_or(told);
+        let sooner = told < known && known.since(told) <= START_TOLERANCE;
+        let start = if sooner { told } else { known };
+        self.started_at = Some(start);
+        start.plus(elapsed)
+    }
+
+    /// The first sample. No rate is shown from a computed start to it: that time may be days.
+    fn open(&mut self, input: &TrackerInput, at: UnixTime) -> Verdict {
+        self.counters.start(self.started_at);
+        self.newest_at = Some(at);
+        self.counters.take(input.status, input.octets(), at)
+    }
+
+    fn advance(&mut self, input: &TrackerInput, newest: UnixTime, at: UnixTime) -> Verdict {
+        let (before, counted_at) = (self.counters.total(), self.counters.at());
+        let verdict = self.counters.take(input.status, input.octets(), at);
+        self.learn(at.since(newest));
+        self.newest_at = Some(at);
+        match verdict {
+            Verdict::Ok | Verdict::WrapInferred => {
+                let now = self.counters.total();
+                self.rate = counted_at.and_then(|from| rate(from, at, now.0 - before.0, now.1 - before.1));
+            }
+            // Nothing is said of the traffic.
+            Verdict::WithoutOctets | Verdict::StopWithoutOctets => {}
+            // What is counted since a reset is usage, but over which time is unknown.
+            _ => self.rate = None,
+        }
+        verdict
+    }
+
     fn learn(&mut self, seconds: i64) {
-        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        self.interval = Some(self.interval.map_or(seconds, |known| u32::midpoint(known, seconds).max(1)));
-    }
-
-    fn total(&self, counter: Octets, direction: u8) -> Octets {
-        let (wraps, before) = if direction == 0 {
-            (self.wraps.0, self.before_reset.0)
-        } else {
-            (self.wraps.1, self.before_reset.1)
-        };
-        before + Octets(u64::from(wraps) << 32) + counter
+        self.gaps.rotate_right(1);
+        self.gaps[0] = u32::try_from(seconds).unwrap_or(u32::MAX);
     }
 
     /// When the session began, as far as its records tell.
@@ -148,21 +131,22 @@ impl Tracker {
 
     /// To the subscriber since the session began.
     #[must_use]
-    pub fn download(&self) -> Octets {
-        self.newest.map_or(Octets(0), |newest| self.total(newest.download, 0))
+    pub const fn download(&self) -> Octets {
+        self.counters.total().0
     }
 
     /// From the subscriber since the session began.
     #[must_use]
-    pub fn upload(&self) -> Octets {
-        self.newest.map_or(Octets(0), |newest| self.total(newest.upload, 1))
+    pub const fn upload(&self) -> Octets {
+        self.counters.total().1
     }
 
     /// Seconds from the start to the newest sample.
     #[must_use]
     pub fn duration_seconds(&self) -> u64 {
-        let newest = self.newest.map(|newest| newest.at);
-        self.started_at.zip(newest).map_or(0, |(start, end)| u64::try_from(end.since(start)).unwrap_or(0))
+        self.started_at
+            .zip(self.newest_at)
+            .map_or(0, |(start, end)| u64::try_from(end.since(start)).unwrap_or(0))
     }
 
     /// The average rate between the last two samples; `None` until two are known, and after a reset until the next.
@@ -171,10 +155,14 @@ impl Tracker {
         self.rate
     }
 
-    /// The learned reporting interval.
+    /// The learned reporting interval: the median of the last gaps between reports, so that neither a lost report nor one
+    /// sent early (an address came) changes it. `None` until two gaps are known.
     #[must_use]
-    pub const fn interval_seconds(&self) -> Option<u32> {
-        self.interval
+    pub fn interval_seconds(&self) -> Option<u32> {
+        let mut gaps = self.gaps;
+        gaps.sort_unstable();
+        let known = gaps.iter().filter(|gap| **gap > 0).count();
+        gaps.get(GAPS - known + known / 2).copied().filter(|_| known >= 2)
     }
 
     /// Whether the session is still up, as far as its silence tells. Silence counts from the newest arrival, so that a
@@ -182,7 +170,7 @@ impl Tracker {
     #[must_use]
     pub fn confidence(&self, now: UnixTime) -> Confidence {
         let silent = now.since(self.last_seen_at);
-        let interval = self.interval.map_or(ASSUMED_INTERVAL, i64::from).max(1);
+        let interval = self.interval_seconds().map_or(ASSUMED_INTERVAL, i64::from);
         if silent * 2 <= interval * 5 {
             Confidence::Live
         } else if silent <= (interval * DEAD_AFTER).max(PATIENCE) {
@@ -190,43 +178,6 @@ impl Tracker {
         } else {
             Confidence::PresumedDead
         }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Up(Octets),
-    /// The difference if the 32-bit counter wrapped once; `None` where the counter was above 32 bits.
-    Down(Option<Octets>),
-}
-
-impl Step {
-    const fn fell(self) -> bool {
-        matches!(self, Self::Down(_))
-    }
-
-    fn unwrapped(self) -> Octets {
-        match self {
-            Self::Up(octets) | Self::Down(Some(octets)) => octets,
-            Self::Down(None) => Octets(0),
-        }
-    }
-
-    /// Whether it fell, and one wrap would explain it at up to 10 Gbit/s.
-    fn wrapped_plausibly(self, seconds: i64) -> bool {
-        const FASTEST: u64 = 10_000_000_000 / 8;
-        matches!(self, Self::Down(Some(octets)) if octets.0 <= FASTEST.saturating_mul(u64::try_from(seconds).unwrap_or(0)))
-    }
-}
-
-fn step(before: Octets, after: Octets) -> Step {
-    const WRAP: u64 = 1 << 32;
-    if after >= before {
-        Step::Up(after.saturating_sub(before))
-    } else if before.0 < WRAP {
-        Step::Down(Some(Octets(after.0 + WRAP - before.0)))
-    } else {
-        Step::Down(None)
     }
 }
 
@@ -255,7 +206,7 @@ mod tests {
 
     fn track(inputs: &[TrackerInput]) -> Tracker {
         let mut tracker = Tracker::default();
-        inputs.iter().for_each(|input| tracker.apply(input));
+        inputs.iter().for_each(|input| _ = tracker.apply(input));
         tracker
     }
 
@@ -269,7 +220,47 @@ mod tests {
         let rate = tracker.rate().unwrap();
         assert_eq!((rate.download_bps.0, rate.upload_bps.0), (2_000_000, 80));
         assert_eq!(rate.to.since(rate.from), 300);
-        assert_eq!(tracker.interval_seconds(), Some(300));
+    }
+
+    #[test]
+    fn the_interval_is_learned_from_two_gaps_and_survives_early_and_lost_reports() {
+        let mut tracker = track(&[input(START, 0, 0, 0), input(INTERIM, 2, 1, 1)]);
+        assert_eq!(tracker.interval_seconds(), None);
+        for time in [302, 602, 902, 1_802] {
+            tracker.apply(&input(INTERIM, time, 1, 1));
+            assert_eq!(tracker.interval_seconds(), Some(300));
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_clock_makes_no_spike_and_stops_nothing() {
+        for step in [-7_200, 7_200] {
+            let mut tracker = track(&[input(START, 0, 0, 0), input(INTERIM, 300, 75_000_000, 0)]);
+            let mut stepped = input(INTERIM, 600, 150_000_000, 0);
+            stepped.at = stepped.at.plus(step);
+            tracker.apply(&stepped);
+            assert_eq!(tracker.rate().unwrap().download_bps.0, 2_000_000);
+            assert_eq!((tracker.download().0, tracker.duration_seconds()), (150_000_000, 600));
+        }
+    }
+
+    #[test]
+    fn more_octets_in_the_second_of_the_stop_are_counted() {
+        let tracker = track(&[input(INTERIM, 300, 500, 5), input(STOP, 300, 600, 6)]);
+        assert_eq!((tracker.download().0, tracker.upload().0), (600, 6));
+    }
+
+    #[test]
+    fn a_counter_that_no_port_could_reach_is_never_added() {
+        let mut tracker = track(&[input(START, 0, 0, 0), input(INTERIM, 300, u64::MAX, 5)]);
+        assert_eq!((tracker.download(), tracker.rate()), (Octets(0), None));
+        tracker.apply(&input(INTERIM, 600, 750, 5));
+        assert_eq!((tracker.download(), tracker.rate().unwrap().download_bps.0), (Octets(750), 10));
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<Tracker>() <= 256, "{}", size_of::<Tracker>());
     }
 
     #[test]
@@ -317,8 +308,8 @@ mod tests {
 
     #[test]
     fn silence_makes_a_session_overdue_then_presumed_dead() {
-        let tracker = track(&[input(START, 0, 0, 0), input(INTERIM, 300, 1, 1)]);
-        let after = |seconds: i64| tracker.confidence(UnixTime(1_000_300 + seconds));
+        let tracker = track(&[input(START, 0, 0, 0), input(INTERIM, 300, 1, 1), input(INTERIM, 600, 1, 1)]);
+        let after = |seconds: i64| tracker.confidence(UnixTime(1_000_600 + seconds));
         assert_eq!(
             (after(750), after(751), after(7_200), after(7_201)),
             (Confidence::Live, Confidence::Overdue, Confidence::Overdue, Confidence::PresumedDead)

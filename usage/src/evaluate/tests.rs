@@ -1,8 +1,10 @@
 use proptest::prelude::*;
-use schema::{Lsn, UnixMicros};
+use schema::{Lsn, Octets, UnixMicros};
 
 use super::*;
 use crate::curve::Usage;
+
+const WRAP: u64 = 1 << 32;
 
 fn record(lsn: u64, status: StatusType, time: u32, download: u64, upload: u64) -> Record {
     Record {
@@ -13,7 +15,10 @@ fn record(lsn: u64, status: StatusType, time: u32, download: u64, upload: u64) -
         session_time: Some(time),
         octets: Some((Octets(download), Octets(upload))),
         gigawords: false,
+        nas_clock: false,
         login: "anna".into(),
+        nas_port: None,
+        address: None,
         cause: TerminateCause(0),
         digest: u128::from(lsn),
     }
@@ -119,6 +124,116 @@ fn usage_is_split_at_the_sample_that_changes_the_login() {
         curves.map(|(_, curve)| curve.usage(UnixTime(0), UnixTime(10_000_000)).download.0).sum::<u64>()
     };
     assert_eq!((of("anna"), of("bert")), (1_500, 200));
+}
+
+#[test]
+fn a_clock_set_in_mid_session_makes_no_second_session() {
+    for step in [-86_400, 3_600] {
+        let mut records =
+            [interim(1, 300, 1_000, 10), interim(2, 600, 3_000, 20), interim(3, 900, 4_000, 30)];
+        for record in &mut records[1..] {
+            record.at = record.at.plus(step);
+        }
+        records.iter_mut().for_each(|record| record.nas_clock = true);
+        let evaluation = evaluate(&records);
+        assert_eq!(evaluation.sessions.len(), 1);
+        assert!(evaluation.sessions[0].clock_stepped);
+        assert_eq!(evaluation.sessions[0].started_at, UnixTime(1_000_000));
+        assert_eq!(whole(&evaluation).download, Octets(4_000));
+    }
+}
+
+#[test]
+fn the_first_record_of_a_reused_identifier_says_so() {
+    let mut again = interim(2, 60, 50, 5);
+    (again.at, again.arrived_at) = (UnixTime(1_009_060), UnixMicros(1_009_060_000_000));
+    assert_eq!(verdict(&[interim(1, 300, 1_000, 10), again], 2), Verdict::IdReused);
+}
+
+/// Two lines of a concentrator whose identifiers differ only by the second.
+fn two_sessions_of_one_second() -> Vec<Record> {
+    let line = |lsn, login: &str, port, time, octets| {
+        let mut record = interim(lsn, time, octets, 1);
+        (record.login, record.nas_port) = (login.into(), port);
+        record
+    };
+    vec![
+        line(1, "anna", Some(1), 300, 1_000),
+        line(2, "bert", Some(2), 301, 50),
+        line(3, "anna", None, 600, 2_000),
+        line(4, "bert", Some(2), 601, 70),
+        line(5, "anna", Some(1), 900, 3_000),
+    ]
+}
+
+#[test]
+fn two_sessions_that_began_in_one_second_are_told_apart() {
+    let records = two_sessions_of_one_second();
+    let evaluation = evaluate(&records);
+    assert_eq!(evaluation.sessions.len(), 2);
+    assert_eq!(whole(&evaluation).download, Octets(3_070));
+    let mut one_login = records;
+    one_login.iter_mut().for_each(|record| record.login = "anna".into());
+    one_login[2].nas_port = Some(1);
+    assert_eq!(total(&one_login).0, 3_070);
+}
+
+#[test]
+fn a_nas_that_writes_the_login_in_two_ways_reports_one_session() {
+    let mut records = [
+        record(1, StatusType::START, 0, 0, 0),
+        interim(2, 300, 1_000, 10),
+        interim(3, 600, 2_000, 20),
+        record(4, StatusType::STOP, 700, 2_100, 30),
+    ];
+    records[1].login = "anna@isp".into();
+    records[2].login = "anna@isp".into();
+    assert_eq!(evaluate(&records).sessions.len(), 1);
+    assert_eq!(total(&records), (2_100, 30));
+}
+
+#[test]
+fn a_new_address_in_mid_session_makes_no_second_session() {
+    let mut records = [interim(1, 300, 1_000, 10), interim(2, 600, 2_000, 20), interim(3, 900, 1, 1)];
+    records[0].address = Some([10, 0, 0, 1].into());
+    records[1].address = Some([10, 0, 0, 2].into());
+    assert_eq!(evaluate(&records).sessions.len(), 1);
+    assert_eq!(total(&records), (2_001, 21));
+}
+
+#[test]
+fn a_counter_beyond_any_port_is_flagged_and_never_added() {
+    let records = [interim(1, 300, 1_000, 10), interim(2, 600, u64::MAX - 5, 20), interim(3, 900, 2_000, 30)];
+    assert_eq!((verdict(&records, 2), verdict(&records, 3)), (Verdict::Implausible, Verdict::Ok));
+    assert_eq!(total(&records), (2_000, 30));
+}
+
+#[test]
+fn a_counter_that_is_missing_in_one_record_does_not_wrap() {
+    let records = [interim(1, 300, 1_000, 10), interim(2, 600, 2_000, 0), interim(3, 900, 3_000, 30)];
+    assert_eq!(verdict(&records, 2), Verdict::WithoutOctets);
+    assert_eq!(total(&records), (3_000, 30));
+}
+
+#[test]
+fn a_session_without_session_times_begins_at_its_first_record() {
+    let mut records = [interim(1, 300, 9_000_000_000_000, 10), interim(2, 600, 9_000_000_000_500, 10)];
+    records.iter_mut().for_each(|record| record.session_time = None);
+    let evaluation = evaluate(&records);
+    assert_eq!(evaluation.sessions[0].started_at, UnixTime(1_000_300));
+    assert_eq!(whole(&evaluation).download, Octets(9_000_000_000_500));
+}
+
+#[test]
+fn a_record_without_session_time_belongs_to_the_session_that_was_on() {
+    let mut second = record(2, StatusType::START, 0, 0, 0);
+    (second.at, second.arrived_at) = (UnixTime(1_005_000), UnixMicros(1_005_000_000_000));
+    let mut early = interim(1, 300, 1_000, 10);
+    let mut later = interim(3, 5_300, 500, 5);
+    (early.session_time, later.session_time) = (None, None);
+    let evaluation = evaluate(&[second, later, early]);
+    assert_eq!(evaluation.sessions.len(), 2);
+    assert_eq!(whole(&evaluation).download, Octets(1_500));
 }
 
 fn sessions() -> impl Strategy<Value = Vec<Record>> {

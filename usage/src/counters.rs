@@ -1,0 +1,145 @@
+//! One session's counters, made 64-bit and monotone step by step, with a verdict for each step.
+//!
+//! The same code serves the engine, which knows all of a session's records, and the tracker, which takes them as they
+//! arrive.
+
+use schema::{Octets, StatusType, UnixTime};
+use serde::{Deserialize, Serialize};
+
+/// Fastest port assumed, octets per second (10 Gbit/s).
+const FASTEST: u64 = 10_000_000_000 / 8;
+/// Seconds of slack before a step is implausible: counters and times of one report need not be of one moment.
+const SLACK: u64 = 3_600;
+/// A step of at most this many octets is never implausible.
+pub(crate) const ALWAYS_PLAUSIBLE: Octets = Octets(FASTEST * SLACK);
+const WRAP: u64 = 1 << 32;
+const NOTHING: (Octets, Octets) = (Octets(0), Octets(0));
+
+/// What a record was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A sample, as it stands.
+    Ok,
+    /// A sample that arrived after a later one.
+    Late,
+    /// Repeats another record: a retransmission under a new identifier, or a replay.
+    Duplicate,
+    /// Opens a session under an identifier that an earlier session had.
+    IdReused,
+    /// A sample whose 32-bit counter wrapped: one direction fell, no Gigawords in the session, plausible for the time.
+    WrapInferred,
+    /// Counters began anew within the session.
+    Reset,
+    /// A Stop that says zero though octets were counted before; the value stays flat.
+    StopWithoutOctets,
+    /// A sample that lacks counters, or one of them; what it lacks stays flat.
+    WithoutOctets,
+    /// More octets than any port carries in the time; never added.
+    Implausible,
+}
+
+/// Counters so far, download first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counters {
+    gigawords: bool,
+    /// As last reported.
+    reported: (Octets, Octets),
+    total: (Octets, Octets),
+    /// When they were last reported, else the start; `None` before the first report of a session of unknown start.
+    at: Option<UnixTime>,
+}
+
+impl Counters {
+    /// Counters of a session that began at `start`, if that is known.
+    pub(crate) const fn new(gigawords: bool, start: Option<UnixTime>) -> Self {
+        Self { gigawords, reported: NOTHING, total: NOTHING, at: start }
+    }
+
+    /// Notes that the session's NAS sends Gigawords: its counters do not wrap.
+    pub(crate) const fn note_gigawords(&mut self) {
+        self.gigawords = true;
+    }
+
+    /// Notes when the session began, before its first report.
+    pub(crate) const fn start(&mut self, start: Option<UnixTime>) {
+        self.at = start;
+    }
+
+    /// When they were last reported, else the session's start where that is known.
+    pub(crate) const fn at(&self) -> Option<UnixTime> {
+        self.at
+    }
+
+    /// Whether a report is no less than the last in either direction.
+    pub(crate) fn rise(&self, octets: Option<(Octets, Octets)>) -> bool {
+        octets.is_some_and(|now| now.0 >= self.reported.0 && now.1 >= self.reported.1)
+    }
+
+    /// Since the session's start.
+    pub(crate) const fn total(&self) -> (Octets, Octets) {
+        self.total
+    }
+
+    /// Takes the next report by the session's clock.
+    pub(crate) fn take(
+        &mut self,
+        status: StatusType,
+        octets: Option<(Octets, Octets)>,
+        at: UnixTime,
+    ) -> Verdict {
+        let Some(now) = octets else {
+            return if status == StatusType::START { Verdict::Ok } else { Verdict::WithoutOctets };
+        };
+        if status == StatusType::STOP && now == NOTHING && self.reported != NOTHING {
+            return Verdict::StopWithoutOctets;
+        }
+        let (added, reported, verdict) = self.step(now, at);
+        if self.at.is_some_and(|before| !is_plausible(added.0.max(added.1), at.since(before))) {
+            return Verdict::Implausible;
+        }
+        self.total = (self.total.0 + added.0, self.total.1 + added.1);
+        self.reported = reported;
+        self.at = Some(at);
+        verdict
+    }
+
+    /// What a report adds, the counters after it, and why.
+    fn step(&self, now: (Octets, Octets), at: UnixTime) -> ((Octets, Octets), (Octets, Octets), Verdict) {
+        let before = self.reported;
+        let risen = (now.0 - before.0, now.1 - before.1);
+        match (now.0 < before.0, now.1 < before.1) {
+            (false, false) => (risen, now, Verdict::Ok),
+            // A counter that alone is zero was not sent; a wrap does not land on it.
+            (true, false) if now.0 == Octets(0) => (risen, (before.0, now.1), Verdict::WithoutOctets),
+            (false, true) if now.1 == Octets(0) => (risen, (now.0, before.1), Verdict::WithoutOctets),
+            (true, false) if self.wrapped(before.0, now.0, at) => {
+                ((unwrapped(before.0, now.0), risen.1), now, Verdict::WrapInferred)
+            }
+            (false, true) if self.wrapped(before.1, now.1, at) => {
+                ((risen.0, unwrapped(before.1, now.1)), now, Verdict::WrapInferred)
+            }
+            // Both began anew: what they show since is usage.
+            _ => (now, now, Verdict::Reset),
+        }
+    }
+
+    fn wrapped(&self, before: Octets, now: Octets, at: UnixTime) -> bool {
+        let seconds = self.at.map_or(0, |reported| at.since(reported));
+        !self.gigawords && before.0 < WRAP && unwrapped(before, now) <= most(seconds, 0)
+    }
+}
+
+/// Whether a port may carry so many octets in `seconds`.
+pub(crate) fn is_plausible(octets: Octets, seconds: i64) -> bool {
+    octets <= most(seconds, SLACK)
+}
+
+/// Most octets that a port carries in `seconds` and the slack.
+fn most(seconds: i64, slack: u64) -> Octets {
+    Octets(FASTEST.saturating_mul(u64::try_from(seconds).unwrap_or(0).saturating_add(slack)))
+}
+
+const fn unwrapped(before: Octets, now: Octets) -> Octets {
+    Octets(now.0.saturating_add(WRAP).saturating_sub(before.0))
+}
