@@ -1,5 +1,6 @@
 //! Usage and history of a login as rows, from `query_api`; its errors as sentences.
 
+use std::fmt;
 use std::time::Duration;
 
 use query_api::sessions::{Session, SessionFilter, SessionState, Sort};
@@ -14,8 +15,46 @@ use crate::online::{addresses, nas_name, station};
 use crate::period::Period;
 use crate::place::Place;
 
-/// How long a part of a page waits for ClickHouse.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a page waits for ClickHouse before it is shown without; its parts are then asked for by themselves.
+pub(crate) const SHORT: Duration = Duration::from_secs(2);
+/// How long a part that is asked for by itself waits.
+pub(crate) const LONG: Duration = Duration::from_secs(25);
+
+/// Where usage is read, and how long that may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Archive<'a> {
+    pub(crate) deps: &'a Deps,
+    pub(crate) patience: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// None within [`SHORT`]: there may be one soon.
+    Slow,
+    /// There will be none; the sentence says why.
+    Told(String),
+}
+
+impl Failure {
+    pub(crate) const fn is_slow(&self) -> bool {
+        matches!(self, Self::Slow)
+    }
+}
+
+/// Whether an answer may come soon.
+pub(crate) const fn is_slow<T>(answer: &Result<T, Failure>) -> bool {
+    matches!(answer, Err(Failure::Slow))
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slow => f.write_str("ClickHouse takes its time; still asking …"),
+            Self::Told(sentence) => f.write_str(sentence),
+        }
+    }
+}
 
 /// The totals of a period.
 pub(crate) struct Summary {
@@ -134,112 +173,124 @@ pub(crate) fn next_sort(sort: &str, name: &str) -> String {
     if sort.strip_prefix('-') == Some(name) { name.to_owned() } else { format!("-{name}") }
 }
 
-/// The totals of a period.
-pub(crate) async fn summary(deps: &Deps, login: &str, period: &Period) -> Result<Summary, String> {
-    let summary = told(summarise(deps, &query(login, period))).await?;
-    let estimated = Some(summary.estimated_octets).filter(|octets| octets.0 > 0);
-    Ok(Summary {
-        sessions: summary.sessions,
-        sessions_text: format::grouped(summary.sessions),
-        errors: summary.errors,
-        errors_text: format::grouped(summary.errors),
-        seconds: summary.online_seconds,
-        time: format::duration(summary.online_seconds),
-        download: summary.download_octets.0,
-        download_gb: format::gigabytes(summary.download_octets),
-        download_exact: format::exact(summary.download_octets),
-        upload: summary.upload_octets.0,
-        upload_gb: format::gigabytes(summary.upload_octets),
-        upload_exact: format::exact(summary.upload_octets),
-        estimated: estimated.map(|octets| {
-            format!(
-                "{} lie between two reports around an edge of the period; their share is computed",
-                format::octets(octets)
-            )
-        }),
-        as_of: summary.as_of.map(|time| format::local(time, deps.calendar.zone())),
-    })
-}
-
-/// Usage by the period's step, up to now. Empty where nothing was used.
-pub(crate) async fn days(
-    deps: &Deps,
-    login: &str,
-    period: &Period,
-    now: UnixTime,
-) -> Result<Vec<DayRow>, String> {
-    let step = period.step();
-    let series = told(series(deps, &query(login, period), step)).await?;
-    let used = |item: &StepUsage| item.download_octets.0 > 0 || item.upload_octets.0 > 0;
-    if !series.items.iter().any(used) {
-        return Ok(Vec::new());
+impl Archive<'_> {
+    /// The totals of a period.
+    pub(crate) async fn summary(&self, login: &str, period: &Period) -> Result<Summary, Failure> {
+        let summary = self.told(summarise(self.deps, &query(login, period))).await?;
+        let estimated = Some(summary.estimated_octets).filter(|octets| octets.0 > 0);
+        Ok(Summary {
+            sessions: summary.sessions,
+            sessions_text: format::grouped(summary.sessions),
+            errors: summary.errors,
+            errors_text: format::grouped(summary.errors),
+            seconds: summary.online_seconds,
+            time: format::duration(summary.online_seconds),
+            download: summary.download_octets.0,
+            download_gb: format::gigabytes(summary.download_octets),
+            download_exact: format::exact(summary.download_octets),
+            upload: summary.upload_octets.0,
+            upload_gb: format::gigabytes(summary.upload_octets),
+            upload_exact: format::exact(summary.upload_octets),
+            estimated: estimated.map(|octets| {
+                format!(
+                    "{} lie between two reports around an edge of the period; their share is computed",
+                    format::octets(octets)
+                )
+            }),
+            as_of: summary.as_of.map(|time| format::local(time, self.deps.calendar.zone())),
+        })
     }
-    let past = series.items.iter().filter(|item| item.from <= now);
-    Ok(past.map(|item| day(item, step, &deps.calendar)).collect())
-}
 
-/// Average and highest rates in finer steps, up to now. Without rows where nothing was used.
-pub(crate) async fn rates(
-    deps: &Deps,
-    login: &str,
-    period: &Period,
-    now: UnixTime,
-) -> Result<RatesTable, String> {
-    let step = period.rate_step();
-    let series = told(series(deps, &query(login, period), step)).await?;
-    let past = series.items.iter().filter(|item| item.from <= now);
-    let rows = past.clone().filter_map(|item| rate_row(item, step, &deps.calendar)).collect();
-    let elapsed = u64::try_from(now.min(period.to).since(period.from)).unwrap_or(0);
-    let figures = |octets: fn(&StepUsage) -> Octets, bps: fn(&Rates) -> BitsPerSecond| RateFigures {
-        maximum: rate(past.clone().filter_map(|item| item.maximum.as_ref().map(bps)).max()),
-        average: rate(BitsPerSecond::average(past.clone().map(octets).sum(), elapsed)),
-        last: rate(past.clone().filter_map(|item| item.last.as_ref().map(bps)).next_back()),
-    };
-    let used = series.items.iter().any(|item| item.maximum.is_some());
-    Ok(RatesTable {
-        rows: if used { rows } else { Vec::new() },
-        download: figures(|item| item.download_octets, |rates| rates.download_bps),
-        upload: figures(|item| item.upload_octets, |rates| rates.upload_bps),
-    })
-}
+    /// Usage by the period's step, up to now. Empty where nothing was used.
+    pub(crate) async fn days(
+        &self,
+        login: &str,
+        period: &Period,
+        now: UnixTime,
+    ) -> Result<Vec<DayRow>, Failure> {
+        let step = period.step();
+        let series = self.told(series(self.deps, &query(login, period), step)).await?;
+        let used = |item: &StepUsage| item.download_octets.0 > 0 || item.upload_octets.0 > 0;
+        if !series.items.iter().any(used) {
+            return Ok(Vec::new());
+        }
+        let past = series.items.iter().filter(|item| item.from <= now);
+        Ok(past.map(|item| day(item, step, &self.deps.calendar)).collect())
+    }
 
-/// A page of the sessions that were on in the period.
-pub(crate) async fn history(
-    deps: &Deps,
-    login: &str,
-    period: &Period,
-    place: &Place,
-) -> Result<HistoryPage, String> {
-    let filter = SessionFilter {
-        login: Some(login.to_owned()),
-        from: Some(period.from),
-        to: Some(period.to),
-        ..SessionFilter::default()
-    };
-    let sort: Sort = place.sort.as_deref().unwrap_or(DEFAULT_SORT).parse().map_err(sentence)?;
-    let cursor = place.after.as_deref().map(str::parse).transpose().map_err(sentence)?;
-    let page = told(sessions::list(deps, &filter, sort, PageRequest { limit: place.rows(), cursor })).await?;
-    let next = page.next.map(|next| place.with(login, |place| place.after = Some(next)));
-    Ok(HistoryPage {
-        rows: page.items.iter().map(|session| history_row(session, &deps.calendar)).collect(),
-        next,
-    })
+    /// Average and highest rates in finer steps, up to now. Without rows where nothing was used.
+    pub(crate) async fn rates(
+        &self,
+        login: &str,
+        period: &Period,
+        now: UnixTime,
+    ) -> Result<RatesTable, Failure> {
+        let step = period.rate_step();
+        let series = self.told(series(self.deps, &query(login, period), step)).await?;
+        let past = series.items.iter().filter(|item| item.from <= now);
+        let rows = past.clone().filter_map(|item| rate_row(item, step, &self.deps.calendar)).collect();
+        let elapsed = u64::try_from(now.min(period.to).since(period.from)).unwrap_or(0);
+        let figures = |octets: fn(&StepUsage) -> Octets, bps: fn(&Rates) -> BitsPerSecond| RateFigures {
+            maximum: rate(past.clone().filter_map(|item| item.maximum.as_ref().map(bps)).max()),
+            average: rate(BitsPerSecond::average(past.clone().map(octets).sum(), elapsed)),
+            last: rate(past.clone().filter_map(|item| item.last.as_ref().map(bps)).next_back()),
+        };
+        let used = series.items.iter().any(|item| item.maximum.is_some());
+        Ok(RatesTable {
+            rows: if used { rows } else { Vec::new() },
+            download: figures(|item| item.download_octets, |rates| rates.download_bps),
+            upload: figures(|item| item.upload_octets, |rates| rates.upload_bps),
+        })
+    }
+
+    /// A page of the sessions that were on in the period.
+    pub(crate) async fn history(
+        &self,
+        login: &str,
+        period: &Period,
+        place: &Place,
+    ) -> Result<HistoryPage, Failure> {
+        let filter = SessionFilter {
+            login: Some(login.to_owned()),
+            from: Some(period.from),
+            to: Some(period.to),
+            ..SessionFilter::default()
+        };
+        let sort: Sort = place.sort.as_deref().unwrap_or(DEFAULT_SORT).parse().map_err(told)?;
+        let cursor = place.after.as_deref().map(str::parse).transpose().map_err(told)?;
+        let page = self
+            .told(sessions::list(self.deps, &filter, sort, PageRequest { limit: place.rows(), cursor }))
+            .await?;
+        let next = page.next.map(|next| place.with(login, |place| place.after = Some(next)));
+        Ok(HistoryPage {
+            rows: page.items.iter().map(|session| history_row(session, &self.deps.calendar)).collect(),
+            next,
+        })
+    }
+
+    /// Waits for an answer; an error becomes what staff may read, and is logged.
+    async fn told<T>(&self, answer: impl Future<Output = Result<T, ApiError>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.patience, answer).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a part of a page cannot be shown");
+                Err(told(error.detail()))
+            }
+            Err(_) if self.patience == SHORT => Err(Failure::Slow),
+            Err(_) => {
+                let waited = self.patience.as_secs();
+                Err(Failure::Told(format!("ClickHouse did not answer within {waited} seconds.")))
+            }
+        }
+    }
 }
 
 fn query(login: &str, period: &Period) -> UsageQuery {
     UsageQuery { login: login.to_owned(), from: period.from, to: period.to }
 }
 
-/// Waits for an answer; an error becomes what staff may read, and is logged.
-async fn told<T>(answer: impl Future<Output = Result<T, ApiError>>) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, answer).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a part of a page cannot be shown");
-            Err(sentence(error.detail()))
-        }
-        Err(_) => Err(format!("ClickHouse did not answer within {} seconds.", PATIENCE.as_secs())),
-    }
+fn told(text: String) -> Failure {
+    Failure::Told(sentence(text))
 }
 
 /// With a capital and a full stop.

@@ -41,9 +41,7 @@ pub(crate) fn base() -> &'static str {
 pub(crate) async fn serve(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let Some(file) = find(&name) else { return StatusCode::NOT_FOUND.into_response() };
     let etag = format!("\"{:016x}\"", fnv(FNV_OFFSET, &file.metadata.sha256_hash()));
-    // Development builds read the files from disk, so that an edit shows on reload.
-    let current = !cfg!(debug_assertions) && BASE.ends_with(&hash);
-    let keep = if current { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let keep = if BASE.ends_with(&hash) { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut answer = HeaderMap::new();
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     if let Ok(etag) = HeaderValue::from_str(&etag) {

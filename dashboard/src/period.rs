@@ -116,7 +116,7 @@ impl Period {
 /// A step in words: `day`, `Day`.
 pub(crate) const fn step_words(step: Step) -> (&'static str, &'static str) {
     match step {
-        Step::FiveMinutes => ("five minutes", "Five minutes"),
+        Step::FiveMinutes => ("5 minutes", "From"),
         Step::Hour => ("hour", "Hour"),
         Step::Day => ("day", "Day"),
         Step::Week => ("week", "Week"),

@@ -9,7 +9,7 @@ use axum::response::Html;
 use collector::OnlineFilter;
 use schema::UnixTime;
 
-use crate::archive::{self, DayRow, HistoryPage, RatesTable, Summary};
+use crate::archive::{self, Archive, DayRow, Failure, HistoryPage, RatesTable, Summary};
 use crate::error::PageError;
 use crate::online::OnlineRow;
 use crate::period::{Period, Preset};
@@ -61,7 +61,7 @@ struct SummaryPart {
     /// The period is not over.
     open: bool,
     range: String,
-    summary: Result<Summary, String>,
+    summary: Result<Summary, Failure>,
 }
 
 #[derive(Template)]
@@ -80,7 +80,7 @@ struct DaysPart {
 enum Content {
     Volume(Vec<DayRow>),
     Rates(RatesTable),
-    Failed(String),
+    Failed(Failure),
 }
 
 #[derive(Template)]
@@ -92,7 +92,13 @@ struct HistoryPart {
     range: String,
     sizes: Vec<Link>,
     columns: Vec<Column>,
-    history: Result<HistoryPage, String>,
+    history: Result<HistoryPage, Failure>,
+}
+
+impl Content {
+    const fn is_slow(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Slow))
+    }
 }
 
 impl askama::filters::HtmlSafe for OnlinePart {}
@@ -126,6 +132,7 @@ struct Column {
 /// What a page or a part of it is about.
 struct View<'a> {
     app: &'a App,
+    archive: Archive<'a>,
     login: &'a str,
     place: &'a Place,
     period: Period,
@@ -148,8 +155,11 @@ pub(crate) async fn show(
         &app.calendar(),
         now,
     );
-    let view = View { app: &app, login: &login, place: &place, period, now };
     let part = headers.get("hx-target").and_then(|target| target.to_str().ok());
+    let alone = matches!(part, Some("summary" | "days" | "history"));
+    let patience = if alone { archive::LONG } else { archive::SHORT };
+    let archive = Archive { deps: &app.deps.api, patience };
+    let view = View { app: &app, archive, login: &login, place: &place, period, now };
     let html = match part {
         Some("online") => view.online().render()?,
         Some("summary") => view.summary().await.render()?,
@@ -205,17 +215,17 @@ impl View<'_> {
             here: self.here(),
             open: self.period.to > self.now,
             range: Place::range(&self.period),
-            summary: archive::summary(&self.app.deps.api, self.login, &self.period).await,
+            summary: self.archive.summary(self.login, &self.period).await,
         }
     }
 
     async fn days(&self) -> DaysPart {
-        let (api, view) = (&self.app.deps.api, self.place.view());
+        let view = self.place.view();
         let (title, step, content) = if view == DaysView::Rates {
-            let rates = archive::rates(api, self.login, &self.period, self.now).await;
+            let rates = self.archive.rates(self.login, &self.period, self.now).await;
             ("Rates", self.period.rate_step(), rates.map(Content::Rates))
         } else {
-            let days = archive::days(api, self.login, &self.period, self.now).await;
+            let days = self.archive.days(self.login, &self.period, self.now).await;
             ("Usage", self.period.step(), days.map(Content::Volume))
         };
         let (name, step_title) = period::step_words(step);
@@ -240,7 +250,7 @@ impl View<'_> {
             range: Place::range(&self.period),
             sizes: self.sizes(),
             columns: self.columns(),
-            history: archive::history(&self.app.deps.api, self.login, &self.period, self.place).await,
+            history: self.archive.history(self.login, &self.period, self.place).await,
         }
     }
 

@@ -3,11 +3,14 @@
 import { axis, colours, keep, tooltip } from './chart.js';
 import { day, local, rate, shortClock } from './format.js';
 
+const DAYS = [1, 2, 7, 14, 28, 84].map((days) => days * 86400);
+
 export const startAverages = (place) => {
   const rows = [...document.querySelectorAll(`#${place.dataset.table} tbody tr`)];
   const labels = rows.map((row) => row.cells[0].textContent);
   const span = rows.length > 0 ? rows.at(-1).dataset.to - rows[0].dataset.from : 0;
-  const tick = (time) => (span <= 3 * 86400 ? shortClock(time) : day(time));
+  const long = span > 3 * 86400;
+  const tick = (time) => (long ? day(time) : shortClock(time));
   // Two points per row: a rate holds from the row's start to its end.
   const twice = (of) => rows.flatMap((row) => { const value = of(row.dataset); return [value, value]; });
   const number = (text) => (text === undefined ? null : Number(text));
@@ -30,7 +33,7 @@ export const startAverages = (place) => {
       padding: [10, 30, 0, 0],
       scales: { x: { time: true }, y: { range: (u, low, high) => [0, Math.max(high ?? 0, 1000) * 1.1] } },
       axes: [
-        axis(colour, { values: (u, ticks) => ticks.map(tick), space: 70 }),
+        axis(colour, { values: (u, ticks) => ticks.map(tick), space: 70, ...(long ? { incrs: DAYS } : {}) }),
         axis(colour, { values: (u, ticks) => ticks.map((value) => rate(value)), size: 82, space: 36 }),
       ],
       series: [

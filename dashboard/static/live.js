@@ -53,7 +53,7 @@ export const startLive = (card) => {
     if (message.type === 'snapshot') {
       sessions.clear();
       message.sessions.forEach(take);
-      fill(login, timeline, picker.value * 60).then(() => chart.draw(), () => {});
+      fill(login, timeline, sessions, picker.value * 60).then(() => chart.draw(), () => {});
       if (!sameSessions(sessions)) refresh(['online']);
     } else if (message.type === 'session') {
       if (!take(message.session)) refresh(['online']);
@@ -67,7 +67,7 @@ export const startLive = (card) => {
   picker.addEventListener('change', () => {
     remember('window', picker.value);
     chart.window(picker.value * 60);
-    fill(login, timeline, picker.value * 60).then(() => chart.draw(), () => {});
+    fill(login, timeline, sessions, picker.value * 60).then(() => chart.draw(), () => {});
     hint();
   });
   follow(`login=${encodeURIComponent(login)}`, { frame, state: (state) => { card.dataset.state = state; showState(card, state); } });
@@ -86,19 +86,27 @@ const sameSessions = (sessions) => {
   return rows.length === sessions.size && rows.every((row) => sessions.has(row.dataset.session));
 };
 
-// What was before the page was opened, or while it was not connected: 5-minute averages from the archive.
-const fill = async (login, timeline, length) => {
-  const end = Math.floor(now() / 300) * 300;
+// What was before the page was opened, or while it was not connected, from the archive: averages of five minutes, and
+// one from the last whole five minutes to the oldest live rate.
+const fill = async (login, timeline, sessions, length) => {
+  const whole = Math.floor(now() / 300) * 300;
   const from = Math.floor((now() - length) / 300) * 300;
-  if (from >= end) return;
-  const query = new URLSearchParams({ login, from: iso(from), to: iso(end), step: '5m' });
-  const answer = await fetch(`/api/v1/usage/series?${query}`, { headers: { accept: 'application/json' } });
-  if (!answer.ok) return;
-  const { items } = await answer.json();
   // Steps without complete reports have no maximum, which for a step of five minutes is its average.
-  timeline.archive(items.filter(({ maximum }) => maximum).map(({ from: start, to, maximum }) => ({
-    from: seconds(start), to: seconds(to), down: maximum.download_bps, up: maximum.upload_bps,
-  })));
+  const slots = from < whole ? await series(login, from, whole, 'maximum') : [];
+  const started = Math.min(...[...sessions.values()].map((session) => seconds(session.started_at)));
+  const [start, end] = [Math.max(whole, started), timeline.since];
+  const rest = start < end && Number.isFinite(end) ? await series(login, start, end, 'average') : [];
+  timeline.archive([...slots, ...rest]);
+};
+
+const series = async (login, from, to, rate) => {
+  const query = new URLSearchParams({ login, from: iso(from), to: iso(to), step: '5m' });
+  const answer = await fetch(`/api/v1/usage/series?${query}`, { headers: { accept: 'application/json' } });
+  if (!answer.ok) return [];
+  const { items } = await answer.json();
+  return items.filter((item) => item[rate]).map((item) => ({
+    from: seconds(item.from), to: seconds(item.to), down: item[rate].download_bps, up: item[rate].upload_bps,
+  }));
 };
 
 const iso = (time) => new Date(time * 1000).toISOString();

@@ -21,7 +21,7 @@ export class Timeline {
   // Averages from the archive; they show where no live rate covers the time.
   archive(segments) { this.#base = segments; }
 
-  // When the oldest live rate begins.
+  // When the oldest live rate begins; infinite where there is none.
   get since() {
     return Math.min(...[...this.#live.values()].map((known) => known[0].from));
   }
