@@ -55,6 +55,7 @@ struct Functions {
     buffer: unsafe extern "C" fn(RawResult) -> *const c_char,
     length: unsafe extern "C" fn(RawResult) -> usize,
     error: unsafe extern "C" fn(RawResult) -> *const c_char,
+    rows_written: unsafe extern "C" fn(RawResult) -> u64,
     insert: Query,
     append: unsafe extern "C" fn(RawStream, *const c_char, usize) -> c_int,
     done: unsafe extern "C" fn(RawStream) -> RawResult,
@@ -95,6 +96,7 @@ impl Chdb {
                 buffer: symbol!(c"chdb_result_buffer"),
                 length: symbol!(c"chdb_result_length"),
                 error: symbol!(c"chdb_result_error"),
+                rows_written: symbol!(c"chdb_result_rows_written"),
                 insert: symbol!(c"chdb_stream_insert_with_params_n"),
                 append: symbol!(c"chdb_stream_append"),
                 done: symbol!(c"chdb_stream_done"),
@@ -119,26 +121,34 @@ impl Chdb {
         let count = c_int::try_from(pointers.len()).map_err(|_| failed())?;
         // SAFETY: `pointers` holds `count` NUL-terminated texts that outlive the call.
         let handle = unsafe { (self.0.connect)(count, pointers.as_mut_ptr()) };
-        if handle.is_null() { Err(failed()) } else { Ok(Connection { chdb: self.clone(), handle }) }
+        if handle.is_null() {
+            return Err(failed());
+        }
+        Ok(Connection(Arc::new(Handle { chdb: self.clone(), connection: handle })))
     }
 }
 
 /// Names and values of a statement's `{name:Type}` places.
 pub type Parameters = [(String, String)];
 
-/// A connection.
-pub struct Connection {
+/// A connection. It stays open until its last result is dropped, too.
+pub struct Connection(Arc<Handle>);
+
+struct Handle {
     chdb: Chdb,
-    handle: *mut Conn,
+    connection: *mut Conn,
 }
 
-// SAFETY: the library lets a connection be used from any thread, one at a time; methods that use it take `&mut self`.
-unsafe impl Send for Connection {}
+// SAFETY: the library lets a connection be used from any thread, one at a time; what uses it takes `&mut Connection`.
+// Results share the handle only to keep it open.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
 
-impl Drop for Connection {
+impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: the handle is valid and not used any more.
-        unsafe { (self.chdb.0.close)(self.handle) }
+        // SAFETY: the connection is open, and neither it nor a result of it is used any more.
+        unsafe { (self.chdb.0.close)(self.connection) }
     }
 }
 
@@ -148,8 +158,8 @@ impl Connection {
     /// # Errors
     /// ClickHouse's message.
     pub fn query(&mut self, sql: &str, format: &str, parameters: &Parameters) -> Result<Chunk, String> {
-        let result = self.call(self.chdb.0.query, sql, format, parameters);
-        Chunk::new(&self.chdb, result)
+        let result = self.call(self.functions().query, sql, format, parameters);
+        Chunk::new(&self.0, result)
     }
 
     /// Begins a query whose result is fetched in parts.
@@ -162,9 +172,9 @@ impl Connection {
         format: &str,
         parameters: &Parameters,
     ) -> Result<QueryStream<'_>, String> {
-        let result = self.call(self.chdb.0.stream_query, sql, format, parameters);
-        let started = Chunk::new(&self.chdb, result)?;
-        Ok(QueryStream { connection: self, started, ended: false })
+        let result = self.call(self.functions().stream_query, sql, format, parameters);
+        let started = Chunk::new(&self.0, result)?;
+        Ok(QueryStream { connection: self, started })
     }
 
     /// Begins an insert whose rows follow in `format`.
@@ -177,7 +187,7 @@ impl Connection {
         format: &str,
         parameters: &Parameters,
     ) -> Result<InsertStream<'_>, String> {
-        let handle = self.call(self.chdb.0.insert, sql, format, parameters);
+        let handle = self.call(self.functions().insert, sql, format, parameters);
         let stream = InsertStream { connection: self, handle, ended: false };
         match stream.error() {
             Some(error) => Err(error),
@@ -185,9 +195,13 @@ impl Connection {
         }
     }
 
+    fn functions(&self) -> &Functions {
+        &self.0.chdb.0
+    }
+
     fn raw(&self) -> Conn {
-        // SAFETY: the handle points to the connection until it is closed in `drop`.
-        unsafe { *self.handle }
+        // SAFETY: the pointer leads to the connection until `Handle` is dropped.
+        unsafe { *self.0.connection }
     }
 
     fn call(&self, function: Query, sql: &str, format: &str, parameters: &Parameters) -> *mut c_void {
@@ -216,7 +230,7 @@ impl Connection {
 
 /// A result, or a part of one. Its octets stay the library's until it is dropped.
 pub struct Chunk {
-    chdb: Chdb,
+    connection: Arc<Handle>,
     handle: RawResult,
 }
 
@@ -224,13 +238,13 @@ pub struct Chunk {
 unsafe impl Send for Chunk {}
 
 impl Chunk {
-    fn new(chdb: &Chdb, handle: RawResult) -> Result<Self, String> {
+    fn new(connection: &Arc<Handle>, handle: RawResult) -> Result<Self, String> {
         if handle.is_null() {
             return Err("Code: 1002. DB::Exception: the engine gave no result".to_owned());
         }
-        let chunk = Self { chdb: chdb.clone(), handle };
+        let chunk = Self { connection: Arc::clone(connection), handle };
         // SAFETY: the handle is valid; a message lives as long as it.
-        match text(unsafe { (chdb.0.error)(handle) }) {
+        match text(unsafe { (connection.chdb.0.error)(handle) }) {
             Some(error) => Err(error),
             None => Ok(chunk),
         }
@@ -241,8 +255,8 @@ impl AsRef<[u8]> for Chunk {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: the handle is valid; the buffer has that length and lives as long as it.
         unsafe {
-            let buffer = (self.chdb.0.buffer)(self.handle);
-            let length = (self.chdb.0.length)(self.handle);
+            let buffer = (self.connection.chdb.0.buffer)(self.handle);
+            let length = (self.connection.chdb.0.length)(self.handle);
             if buffer.is_null() { &[] } else { std::slice::from_raw_parts(buffer.cast(), length) }
         }
     }
@@ -251,7 +265,7 @@ impl AsRef<[u8]> for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         // SAFETY: the handle is valid and not used any more.
-        unsafe { (self.chdb.0.destroy)(self.handle) }
+        unsafe { (self.connection.chdb.0.destroy)(self.handle) }
     }
 }
 
@@ -259,7 +273,6 @@ impl Drop for Chunk {
 pub struct QueryStream<'c> {
     connection: &'c mut Connection,
     started: Chunk,
-    ended: bool,
 }
 
 impl QueryStream<'_> {
@@ -269,22 +282,16 @@ impl QueryStream<'_> {
     /// ClickHouse's message; the query is over.
     pub fn next(&mut self) -> Result<Option<Chunk>, String> {
         // SAFETY: both handles are valid.
-        let handle = unsafe { (self.connection.chdb.0.fetch)(self.connection.raw(), self.started.handle) };
-        let part = Chunk::new(&self.connection.chdb, handle).inspect_err(|_| self.ended = true)?;
-        if part.as_ref().is_empty() {
-            self.ended = true;
-            return Ok(None);
-        }
-        Ok(Some(part))
+        let part = unsafe { (self.connection.functions().fetch)(self.connection.raw(), self.started.handle) };
+        let part = Chunk::new(&self.connection.0, part)?;
+        Ok((!part.as_ref().is_empty()).then_some(part))
     }
 }
 
 impl Drop for QueryStream<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            // SAFETY: both handles are valid.
-            unsafe { (self.connection.chdb.0.cancel)(self.connection.raw(), self.started.handle) }
-        }
+        // SAFETY: both handles are valid. To cancel what has ended does nothing.
+        unsafe { (self.connection.functions().cancel)(self.connection.raw(), self.started.handle) }
     }
 }
 
@@ -303,7 +310,7 @@ impl InsertStream<'_> {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), String> {
         // SAFETY: the handle is valid and the octets outlive the call.
         let state =
-            unsafe { (self.connection.chdb.0.append)(self.handle, bytes.as_ptr().cast(), bytes.len()) };
+            unsafe { (self.connection.functions().append)(self.handle, bytes.as_ptr().cast(), bytes.len()) };
         if state == 0 {
             Ok(())
         } else {
@@ -311,21 +318,23 @@ impl InsertStream<'_> {
         }
     }
 
-    /// Ends the rows and waits until they are stored.
+    /// Ends the rows, waits until they are stored, and says how many they were.
     ///
     /// # Errors
     /// ClickHouse's message: the insert has failed.
-    pub fn finish(mut self) -> Result<(), String> {
+    pub fn finish(mut self) -> Result<u64, String> {
         self.ended = true;
         // SAFETY: the handle is valid.
-        let result = unsafe { (self.connection.chdb.0.done)(self.handle) };
-        Chunk::new(&self.connection.chdb, result).map(drop)?;
-        self.error().map_or(Ok(()), Err)
+        let result = unsafe { (self.connection.functions().done)(self.handle) };
+        let result = Chunk::new(&self.connection.0, result)?;
+        // SAFETY: the handle is valid.
+        let written = unsafe { (self.connection.functions().rows_written)(result.handle) };
+        self.error().map_or(Ok(written), Err)
     }
 
     fn error(&self) -> Option<String> {
         // SAFETY: the handle is valid; a message lives as long as it.
-        text(unsafe { (self.connection.chdb.0.insert_error)(self.handle) })
+        text(unsafe { (self.connection.functions().insert_error)(self.handle) })
     }
 }
 
@@ -334,9 +343,9 @@ impl Drop for InsertStream<'_> {
         // SAFETY: the handle is valid and not used any more.
         unsafe {
             if !self.ended {
-                (self.connection.chdb.0.cancel_insert)(self.handle);
+                (self.connection.functions().cancel_insert)(self.handle);
             }
-            (self.connection.chdb.0.destroy_insert)(self.handle);
+            (self.connection.functions().destroy_insert)(self.handle);
         }
     }
 }

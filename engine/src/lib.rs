@@ -2,15 +2,21 @@
 //!
 //! [`supervisor`] runs in the parent and keeps the child alive; [`host`] is what the child does.
 
+mod answer;
 mod chdb;
 pub mod host;
+mod job;
 mod library;
 mod pool;
 mod request;
+mod sandbox;
+mod settings;
 mod statement;
 pub mod supervisor;
+mod tokens;
 
 pub use chdb::ChdbError;
 pub use host::{HostConfig, HostError};
 pub use library::{LIBRARY_VARIABLE, NoLibrary, find as find_library};
+pub use pool::OpenError;
 pub use supervisor::{Endpoint, EngineConfig, EngineState, KEY_VARIABLE, Supervisor};

@@ -1,85 +1,97 @@
-//! Connections to the one engine of this process, each in use by one statement at a time.
+//! The one engine of this process, and how many statements may run in it at once.
+//!
+//! Each statement gets a connection of its own, which takes half a millisecond: what one sets, uses or creates for the time
+//! being never reaches another.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::chdb::{Chdb, ChdbError, Connection};
+use crate::sandbox::Sandbox;
+use crate::settings;
 
 /// Statements that may run at once. Full: a statement waits up to [`PATIENCE`] and is then refused.
-const CONNECTIONS: usize = 12;
+const STATEMENTS: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Options for a small machine: radtally shares it with its engine.
-const OPTIONS: [&str; 4] =
-    ["--max_threads=2", "--max_insert_threads=1", "--async_insert=0", "--max_memory_usage=4000000000"];
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its configuration cannot be written.
+    #[error("{}: {error}", folder.display())]
+    Folder {
+        /// Its folder.
+        folder: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The library refuses.
+    #[error(transparent)]
+    Chdb(#[from] ChdbError),
+}
 
-/// The pool.
+/// The engine, running.
 pub struct Pool {
     chdb: Chdb,
     data_dir: PathBuf,
-    idle: Mutex<Vec<(Connection, String)>>,
-    free: Semaphore,
-    /// The engine stops when its last connection is closed.
-    _keeper: Mutex<Connection>,
-}
-
-/// A connection lent. What is not given back with [`Lent::give_back`] is closed.
-pub struct Lent<'p> {
-    pool: &'p Pool,
-    /// The connection.
-    pub connection: Connection,
-    /// The database it uses.
-    pub database: String,
-    _permit: SemaphorePermit<'p>,
+    sandbox: Sandbox,
+    places: Arc<Semaphore>,
+    /// The engine ends with its last connection: this one.
+    keeper: Mutex<Option<Connection>>,
 }
 
 impl Pool {
-    /// Starts the engine on `data_dir`.
+    /// Starts the engine on the folder `data_dir`, which only one engine at a time can have. Blocks.
     ///
     /// # Errors
-    /// The engine does not start.
-    pub fn open(chdb: Chdb, data_dir: PathBuf) -> Result<Self, ChdbError> {
-        let keeper = chdb.connect(&data_dir, &OPTIONS)?;
-        Ok(Self {
-            chdb,
-            data_dir,
-            idle: Mutex::default(),
-            free: Semaphore::new(CONNECTIONS),
-            _keeper: Mutex::new(keeper),
+    /// [`OpenError`].
+    pub fn open(chdb: Chdb, data_dir: &Path) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::Folder { folder: data_dir.to_owned(), error };
+        let data_dir = data_dir.canonicalize().map_err(failed)?;
+        let config_file = settings::write(&data_dir).map_err(failed)?;
+        let sandbox = Sandbox::new(&data_dir);
+        sandbox.enter();
+        let keeper = chdb.connect(&data_dir, &[&format!("--config-file={}", config_file.display())])?;
+        let places = Arc::new(Semaphore::new(STATEMENTS as usize));
+        Ok(Self { chdb, data_dir, sandbox, places, keeper: Mutex::new(Some(keeper)) })
+    }
+
+    /// Waits a while for a place among the running statements.
+    ///
+    /// # Errors
+    /// ClickHouse's message: too many statements run, or the engine is about to end.
+    pub async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
+        let place = timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or_else(|| {
+            format!(
+                "Code: 202. DB::Exception: Too many simultaneous queries. Maximum: {STATEMENTS} \
+                 (TOO_MANY_SIMULTANEOUS_QUERIES)"
+            )
         })
     }
 
-    /// Lends a connection, when one is free within a while.
+    /// A connection for a statement that has a place. Blocks; confines the calling thread for good.
     ///
     /// # Errors
     /// ClickHouse's message.
-    pub async fn lend(&self) -> Result<Lent<'_>, String> {
-        let busy = || {
-            format!(
-                "Code: 202. DB::Exception: Too many simultaneous queries. Maximum: {CONNECTIONS} (TOO_MANY_SIMULTANEOUS_QUERIES)"
-            )
-        };
-        let permit = tokio::time::timeout(PATIENCE, self.free.acquire()).await;
-        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let (connection, database) = match idle {
-            Some(known) => known,
-            None => {
-                let connection = self.chdb.connect(&self.data_dir, &OPTIONS);
-                let failed = |error| format!("Code: 210. DB::Exception: {error} (NETWORK_ERROR)");
-                (connection.map_err(failed)?, "default".to_owned())
-            }
-        };
-        Ok(Lent { pool: self, connection, database, _permit: permit })
+    pub fn connect(&self) -> Result<Connection, String> {
+        self.sandbox.enter();
+        let connection = self.chdb.connect(&self.data_dir, &[]);
+        connection.map_err(|error| format!("Code: 210. DB::Exception: {error} (NETWORK_ERROR)"))
     }
-}
 
-impl Lent<'_> {
-    /// Gives the connection back for the next statement.
-    pub fn give_back(self) {
-        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push((self.connection, self.database));
+    /// Waits a while for running statements, then ends the engine; says whether it came to that.
+    pub async fn close(&self, patience: Duration) -> bool {
+        let Ok(Ok(_all)) = timeout(patience, self.places.acquire_many(STATEMENTS)).await else {
+            return false;
+        };
+        self.places.close();
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tokio::task::spawn_blocking(move || drop(keeper)).await.is_ok()
     }
 }

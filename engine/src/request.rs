@@ -5,21 +5,23 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use subtle::ConstantTimeEq;
 
+use crate::statement::is_outside;
+
 /// What a URL asks for besides the query itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// `query`.
-    pub query: Option<String>,
+    /// `query`; empty when it stands in the body.
+    pub query: String,
     /// `database`.
-    pub database: Option<String>,
+    database: Option<String>,
     /// `default_format`.
-    pub default_format: Option<String>,
+    default_format: Option<String>,
     /// `query_id`.
     pub query_id: Option<String>,
     /// `param_NAME`.
     pub parameters: Vec<(String, String)>,
     /// Every other name that can be a setting.
-    pub settings: Vec<(String, String)>,
+    settings: Vec<(String, String)>,
     /// `user` and `password`.
     password: Option<String>,
 }
@@ -55,6 +57,9 @@ pub enum BadRequest {
     /// A URL parameter that cannot be a setting.
     #[error("Code: 115. DB::Exception: \"{0}\" is not a setting's name (UNKNOWN_SETTING)")]
     Setting(String),
+    /// A setting that holds text to run.
+    #[error("Code: 497. DB::Exception: the setting {0} is not allowed here (ACCESS_DENIED)")]
+    Outside(String),
     /// Compressed bodies.
     #[error("Code: 48. DB::Exception: {0}=1 is not supported by the embedded engine (NOT_IMPLEMENTED)")]
     Compression(String),
@@ -70,7 +75,7 @@ impl Options {
         for (name, value) in form_urlencoded::parse(url_query.as_bytes()) {
             let (name, value) = (name.into_owned(), value.into_owned());
             match name.as_str() {
-                "query" => options.query = Some(value),
+                "query" => options.query = value,
                 "database" => options.database = Some(value),
                 "default_format" => options.default_format = Some(value),
                 "query_id" => options.query_id = Some(value),
@@ -92,28 +97,59 @@ impl Options {
         if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_') {
             return Err(BadRequest::Setting(name));
         }
+        if is_outside(&name) {
+            return Err(BadRequest::Outside(name));
+        }
         self.settings.push((name, value));
         Ok(())
     }
 
-    /// Whether the request may ask anything at all.
+    /// The format asked for, or else this one.
+    #[must_use]
+    pub fn format_or<'o>(&'o self, otherwise: &'o str) -> &'o str {
+        self.default_format.as_deref().unwrap_or(otherwise)
+    }
+
+    /// What to run before the query on its connection: the database and the settings.
+    pub fn preparations(&self) -> impl Iterator<Item = String> {
+        let database = self.database.as_ref().map(|database| format!("USE `{}`", escape(database, '`')));
+        let settings =
+            self.settings.iter().map(|(name, value)| format!("{name} = '{}'", escape(value, '\'')));
+        let settings = settings.collect::<Vec<_>>().join(", ");
+        database.into_iter().chain((!settings.is_empty()).then(|| format!("SET {settings}")))
+    }
+
+    /// Whether the request shows the key.
     ///
     /// # Errors
-    /// [`BadRequest`] says why not.
+    /// [`BadRequest::Key`].
     pub fn authorise(&self, headers: &HeaderMap, key: &str) -> Result<(), BadRequest> {
-        if headers.contains_key(ORIGIN) {
-            return Err(BadRequest::Origin);
-        }
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if !is_loopback(host) {
-            return Err(BadRequest::Host(host.to_owned()));
-        }
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let given =
             header("x-clickhouse-key").or_else(|| basic_password(headers)).or_else(|| self.password.clone());
         let right: bool = given.unwrap_or_default().as_bytes().ct_eq(key.as_bytes()).into();
         right.then_some(()).ok_or(BadRequest::Key)
     }
+}
+
+/// Whether the request comes from a program on this machine rather than from a page in a browser, which may know names
+/// that resolve to this host (DNS rebinding).
+///
+/// # Errors
+/// [`BadRequest`] says why not.
+pub fn is_local(headers: &HeaderMap) -> Result<(), BadRequest> {
+    if headers.contains_key(ORIGIN) {
+        return Err(BadRequest::Origin);
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !is_loopback(host) {
+        return Err(BadRequest::Host(host.to_owned()));
+    }
+    Ok(())
+}
+
+fn escape(text: &str, quote: char) -> String {
+    text.chars().flat_map(|c| (c == quote || c == '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -138,36 +174,46 @@ mod tests {
     #[test]
     fn the_url_is_taken_apart() {
         let options = Options::parse(
-            "query=SELECT+%7Ba%3AInt8%7D&param_a=1&database=d&max_threads=1&session_id=x&compress=0",
+            "query=SELECT+%7Ba%3AInt8%7D&param_a=1&database=d%60&max_threads='1&session_id=x&compress=0",
         )
         .unwrap();
-        assert_eq!(options.query.as_deref(), Some("SELECT {a:Int8}"));
+        assert_eq!(options.query, "SELECT {a:Int8}");
         assert_eq!(options.parameters, [("a".into(), "1".into())]);
-        assert_eq!(options.settings, [("max_threads".into(), "1".into())]);
+        assert_eq!(options.preparations().collect::<Vec<_>>(), ["USE `d\\``", "SET max_threads = '\\'1'"]);
         assert_eq!(Options::parse("a%20b=1").unwrap_err(), BadRequest::Setting("a b".into()));
         assert_eq!(Options::parse("compress=1").unwrap_err(), BadRequest::Compression("compress".into()));
+        let name = "additional_result_filter";
+        assert_eq!(Options::parse(&format!("{name}=1")).unwrap_err(), BadRequest::Outside(name.into()));
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (hyper::header::HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
+        let header = |(name, value): &(&'static str, &str)| {
+            (hyper::header::HeaderName::from_static(name), value.parse().unwrap())
+        };
+        pairs.iter().map(header).collect()
     }
 
     #[test]
-    fn only_loopback_names_with_the_key_and_without_origin_are_let_in() {
-        let check = |pairs: &[(&'static str, &str)]| Options::default().authorise(&headers(pairs), "k");
-        assert_eq!(check(&[("host", "127.0.0.1:8123"), ("x-clickhouse-key", "k")]), Ok(()));
-        assert_eq!(check(&[("host", "[::1]:8123"), ("authorization", "Basic dTpr")]), Ok(()));
-        assert_eq!(check(&[("host", "localhost")]), Err(BadRequest::Key));
-        assert_eq!(
-            check(&[("host", "evil.example"), ("x-clickhouse-key", "k")]),
-            Err(BadRequest::Host("evil.example".into()))
-        );
-        assert_eq!(
-            check(&[("host", "localhost"), ("origin", "http://x"), ("x-clickhouse-key", "k")]),
-            Err(BadRequest::Origin)
-        );
+    fn the_key_may_stand_in_a_header_in_basic_authentication_or_in_the_url() {
+        let check = |url: &str, pairs: &[(&'static str, &str)]| {
+            Options::parse(url).unwrap().authorise(&headers(pairs), "k")
+        };
+        assert_eq!(check("", &[("x-clickhouse-key", "k")]), Ok(()));
+        assert_eq!(check("", &[("authorization", "Basic dTpr")]), Ok(()));
+        assert_eq!(check("password=k", &[]), Ok(()));
+        assert_eq!(check("", &[]), Err(BadRequest::Key));
+        assert_eq!(check("password=k", &[("x-clickhouse-key", "K")]), Err(BadRequest::Key));
+    }
+
+    #[test]
+    fn only_loopback_names_without_origin_are_local() {
+        for host in ["127.0.0.1:8123", "[::1]:8123", "localhost"] {
+            assert_eq!(is_local(&headers(&[("host", host)])), Ok(()));
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8123", ""] {
+            assert_eq!(is_local(&headers(&[("host", host)])), Err(BadRequest::Host(host.into())));
+        }
+        let origin = headers(&[("host", "localhost"), ("origin", "http://x")]);
+        assert_eq!(is_local(&origin), Err(BadRequest::Origin));
     }
 }

@@ -1,0 +1,164 @@
+//! A statement on its way through the library: on a thread of its own, which speaks to the request through bounded
+//! channels. Of a large result, and of a large insert, only a few parts are in memory.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http_body_util::{BodyExt, BodyStream, Limited};
+use hyper::Method;
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::chdb::Connection;
+use crate::pool::Pool;
+use crate::request::Options;
+use crate::statement::{self, Statement};
+
+/// Parts of a result or an insert that wait for the other side. Full: the faster side waits.
+const PARTS: usize = 4;
+/// Longest query text, and longest insert whose query and rows come in one body.
+const LONGEST_TEXT: usize = 64 << 20;
+
+/// What a statement gives back.
+pub enum Part {
+    /// A part of its result.
+    Result(Bytes),
+    /// The rows that an insert has stored.
+    Written(u64),
+}
+
+/// Parts of a result, or ClickHouse's message; a message is the last.
+pub type Parts = mpsc::Receiver<Result<Part, String>>;
+
+/// A statement ready to run.
+pub struct Job {
+    options: Options,
+    query: Bytes,
+    /// Rows of an insert that are still on their way.
+    rows: Option<mpsc::Receiver<io::Result<Bytes>>>,
+    /// The format of what it gives.
+    format: String,
+}
+
+impl Job {
+    /// Reads the query from the URL and the body, as far as it is no rows of an insert.
+    ///
+    /// # Errors
+    /// ClickHouse's message.
+    pub async fn read(options: Options, method: &Method, body: Incoming) -> Result<Self, String> {
+        let insert = statement::read(options.query.as_bytes(), "");
+        let (query, rows) = if matches!(insert, Ok(Statement::Insert { .. })) {
+            (Bytes::copy_from_slice(options.query.as_bytes()), Some(forward(body)))
+        } else {
+            (with_body(&options.query, body).await?, None)
+        };
+        let statement = statement::read(&query, "").map_err(|error| error.to_string())?;
+        let (reads, format) = match statement {
+            Statement::Select { format, .. } => (true, format),
+            Statement::Insert { .. } => (false, None),
+            Statement::Other { format, reads, .. } => (reads, format),
+        };
+        if !reads && method == Method::GET {
+            return Err("Code: 164. DB::Exception: a GET changes nothing: use POST (READONLY)".to_owned());
+        }
+        let format = format.unwrap_or_else(|| options.format_or("TabSeparated")).to_owned();
+        Ok(Self { options, query, rows, format })
+    }
+
+    /// The format of what it gives.
+    #[must_use]
+    pub fn format(&self) -> &str {
+        &self.format
+    }
+
+    /// Runs it on a thread of its own.
+    pub fn start(self, pool: &'static Pool, place: OwnedSemaphorePermit) -> Parts {
+        let (to, from) = mpsc::channel(PARTS);
+        tokio::task::spawn_blocking(move || {
+            let done = pool.connect().and_then(|connection| self.run(connection, &to));
+            if let Err(message) = done {
+                // The client may be gone: then nobody wants to know.
+                _ = to.blocking_send(Err(message));
+            }
+            drop(place);
+        });
+        from
+    }
+
+    fn run(
+        mut self,
+        mut connection: Connection,
+        to: &mpsc::Sender<Result<Part, String>>,
+    ) -> Result<(), String> {
+        let options = &self.options;
+        for preparation in options.preparations() {
+            connection.query(&preparation, "Null", &[])?;
+        }
+        let statement = statement::read(&self.query, options.format_or("Values"));
+        match statement.map_err(|error| error.to_string())? {
+            Statement::Select { sql, .. } => {
+                let mut stream = connection.stream(sql, &self.format, &options.parameters)?;
+                while let Some(part) = stream.next()? {
+                    if to.blocking_send(Ok(Part::Result(Bytes::from_owner(part)))).is_err() {
+                        break;
+                    }
+                }
+            }
+            Statement::Insert { sql, format, rows } => {
+                let mut insert = connection.insert(sql, format, &options.parameters)?;
+                insert.append(rows)?;
+                while let Some(part) = self.rows.as_mut().and_then(mpsc::Receiver::blocking_recv) {
+                    insert.append(&part.map_err(|error| cut(&error))?)?;
+                }
+                _ = to.blocking_send(Ok(Part::Written(insert.finish()?)));
+            }
+            Statement::Other { sql, .. } => {
+                let result = connection.query(sql, &self.format, &options.parameters)?;
+                _ = to.blocking_send(Ok(Part::Result(Bytes::from_owner(result))));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cut(error: &io::Error) -> String {
+    format!("Code: 210. DB::Exception: the body ends early: {error} (NETWORK_ERROR)")
+}
+
+/// The query of the URL, continued by the body.
+async fn with_body(query: &str, body: Incoming) -> Result<Bytes, String> {
+    let body = Limited::new(body, LONGEST_TEXT).collect().await.map_err(|error| {
+        format!(
+            "Code: 62. DB::Exception: {error}; at most {LONGEST_TEXT} octets are read: give the query in the \
+             URL and only rows in the body (SYNTAX_ERROR)"
+        )
+    })?;
+    let body = body.to_bytes();
+    Ok(match (query.is_empty(), body.is_empty()) {
+        (true, _) => body,
+        (false, true) => Bytes::copy_from_slice(query.as_bytes()),
+        (false, false) => [query.as_bytes(), b"\n", &body].concat().into(),
+    })
+}
+
+/// Hands the body's parts to the statement's thread.
+fn forward(body: Incoming) -> mpsc::Receiver<io::Result<Bytes>> {
+    let (to, from) = mpsc::channel(PARTS);
+    tokio::spawn(async move {
+        let mut frames = BodyStream::new(body);
+        while let Some(frame) = frames.next().await {
+            let part = match frame {
+                // Trailers say nothing about rows.
+                Ok(frame) => frame.into_data().ok().map(Ok),
+                Err(error) => Some(Err(io::Error::other(error))),
+            };
+            if let Some(part) = part
+                && to.send(part).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    from
+}
