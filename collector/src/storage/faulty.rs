@@ -74,7 +74,7 @@ impl FaultyDisk {
         self.0.lock().full = full;
     }
 
-    /// While set, no sync succeeds.
+    /// While set, no `fdatasync` succeeds; making a segment still does.
     pub fn set_syncs_fail(&self, fail: bool) {
         self.0.lock().syncs_fail = fail;
     }
@@ -208,6 +208,25 @@ impl Content {
     }
 }
 
+impl FaultyFile {
+    fn sync(&self, result: io::Result<()>) -> io::Result<()> {
+        let result = self.0.call().and(result);
+        let mut state = self.0.0.lock();
+        if state.off {
+            return result;
+        }
+        let content = &mut state.contents[self.1];
+        for page in std::mem::take(&mut content.dirty) {
+            if result.is_err() {
+                content.forgotten.insert(page);
+            } else {
+                content.write_back(page);
+            }
+        }
+        result
+    }
+}
+
 impl Storage for FaultyDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
         self.call()
@@ -285,28 +304,12 @@ impl StoredFile for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut result = self.0.call();
-        let mut state = self.0.0.lock();
-        if state.syncs_fail {
-            result = Err(io::Error::other("no sync"));
-        }
-        let off = state.off;
-        let content = &mut state.contents[self.1];
-        if off {
-            return result;
-        }
-        for page in std::mem::take(&mut content.dirty) {
-            if result.is_err() {
-                content.forgotten.insert(page);
-            } else {
-                content.write_back(page);
-            }
-        }
-        result
+        let fail = self.0.0.lock().syncs_fail;
+        self.sync(if fail { Err(io::Error::other("no sync")) } else { Ok(()) })
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.sync_data()?;
+        self.sync(Ok(()))?;
         let mut state = self.0.0.lock();
         let content = &mut state.contents[self.1];
         let size = content.current.len();
