@@ -87,6 +87,7 @@ struct Image {
     now: UnixTime,
     nases: Vec<Nas>,
     sessions: Vec<(SessionKey, Session)>,
+    stopped: Vec<(UnixTime, SessionKey)>,
 }
 
 impl Sessions {
@@ -325,7 +326,8 @@ impl Sessions {
     /// Never for a state that fits memory.
     pub fn save(&self) -> Result<Vec<u8>, postcard::Error> {
         let sessions = self.sessions.iter().map(|(key, session)| (*key, session.clone())).collect();
-        postcard::to_stdvec(&Image { now: self.now, nases: self.nases.clone(), sessions })
+        let stopped = self.stopped.iter().copied().collect();
+        postcard::to_stdvec(&Image { now: self.now, nases: self.nases.clone(), sessions, stopped })
     }
 
     /// The state that [`Self::save`] wrote when record `applied` was the last.
@@ -333,21 +335,16 @@ impl Sessions {
     /// # Errors
     /// The octets are of another version.
     pub fn load(applied: Lsn, image: &[u8]) -> Result<Self, postcard::Error> {
-        let Image { now, nases, sessions } = postcard::from_bytes(image)?;
-        let mut state = Self { applied, now, ..Self::default() };
+        let Image { now, nases, sessions, stopped } = postcard::from_bytes(image)?;
+        let mut state = Self { applied, now, stopped: stopped.into(), ..Self::default() };
         state.nas_numbers = (0u32..).zip(&nases).map(|(number, nas)| (nas.id.clone(), number)).collect();
         state.nases = nases;
-        let mut stopped = Vec::new();
         for (key, session) in sessions {
-            if session.stopped.is_some() {
-                stopped.push((session.last_seen_at, key));
-            } else {
+            if session.stopped.is_none() {
                 state.index(key, &session);
             }
             state.sessions.insert(key, session);
         }
-        stopped.sort_unstable();
-        state.stopped = stopped.into();
         Ok(state)
     }
 }
