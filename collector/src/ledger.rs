@@ -12,6 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use schema::{ClientName, UnixTime};
 use serde::Serialize;
 
+use crate::journal::Hole;
+
 /// Most addresses kept in each list of strangers; packets of further ones are still counted.
 const STRANGERS: usize = 1_000;
 
@@ -193,6 +195,7 @@ struct Books {
     kernel_drops: AtomicU64,
     durable: AtomicU64,
     exported: AtomicU64,
+    holes: Mutex<Vec<Hole>>,
 }
 
 impl Ledger {
@@ -224,6 +227,11 @@ impl Ledger {
         self.0.exported.store(exported, Ordering::Relaxed);
     }
 
+    /// Notes the records that the journal has lost to damage.
+    pub fn lost(&self, holes: Vec<Hole>) {
+        *self.0.holes.lock() = holes;
+    }
+
     /// The ledger of this moment.
     #[must_use]
     pub fn report(&self) -> LedgerReport {
@@ -242,6 +250,7 @@ impl Ledger {
             kernel_drops: self.0.kernel_drops.load(Ordering::Relaxed),
             unknown_sources: self.0.unknown_sources.report(),
             wrong_secrets: self.0.wrong_secrets.report(),
+            holes: self.0.holes.lock().clone(),
         }
     }
 }
@@ -266,6 +275,9 @@ pub struct LedgerReport {
     pub unknown_sources: Vec<Stranger>,
     /// Addresses whose packets do not fit their client's secret.
     pub wrong_secrets: Vec<Stranger>,
+    /// Acknowledged records that damage to the journal's files has taken, as record numbers. What ClickHouse already held of
+    /// them is not lost.
+    pub holes: Vec<Hole>,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use schema::Lsn;
+use serde::Serialize;
 use tracing::{error, warn};
 
 use super::scan::Damage;
@@ -16,7 +17,7 @@ use super::{JournalError, metrics};
 use crate::storage::Storage;
 
 /// Numbers of records that were durable once and cannot be read any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Hole {
     /// First number.
     pub first: Lsn,
