@@ -1,19 +1,18 @@
-//! Usage and history of a login as rows, from `query_api`; its errors as sentences.
+//! Usage and history of a login from `query_api`: how long a page waits for them, and its errors as sentences.
 
 use std::fmt;
 use std::time::Duration;
 
-use query_api::sessions::{Session, SessionFilter, SessionState, Sort};
+use query_api::sessions::{SessionFilter, Sort};
 use query_api::usage::series::{Rates, StepUsage};
 use query_api::usage::{UsageQuery, series, summary as summarise};
 use query_api::{ApiError, Deps, PageRequest, sessions};
-use schema::{BitsPerSecond, Octets, TerminateCause, UnixTime};
-use usage::{Calendar, Step};
+use schema::{BitsPerSecond, Octets, UnixTime};
 
 use crate::format;
-use crate::online::{addresses, nas_name, station};
 use crate::period::Period;
 use crate::place::Place;
+use crate::rows::{DayRow, HistoryPage, RateFigures, RatesTable, Summary, day, history_row, rate, rate_row};
 
 /// How long a page waits for ClickHouse before it is shown without; its parts are then asked for by themselves.
 pub(crate) const SHORT: Duration = Duration::from_secs(2);
@@ -54,94 +53,6 @@ impl fmt::Display for Failure {
             Self::Told(sentence) => f.write_str(sentence),
         }
     }
-}
-
-/// The totals of a period.
-pub(crate) struct Summary {
-    pub(crate) sessions: u64,
-    pub(crate) sessions_text: String,
-    pub(crate) errors: u64,
-    pub(crate) errors_text: String,
-    pub(crate) seconds: u64,
-    pub(crate) time: String,
-    pub(crate) download: u64,
-    pub(crate) download_gb: String,
-    pub(crate) download_exact: String,
-    pub(crate) upload: u64,
-    pub(crate) upload_gb: String,
-    pub(crate) upload_exact: String,
-    /// What is computed rather than reported, where anything is.
-    pub(crate) estimated: Option<String>,
-    /// The newest report.
-    pub(crate) as_of: Option<String>,
-}
-
-/// A row of usage by day.
-pub(crate) struct DayRow {
-    pub(crate) label: String,
-    /// On the chart's axis.
-    pub(crate) short: String,
-    pub(crate) download: String,
-    pub(crate) download_exact: String,
-    pub(crate) download_octets: u64,
-    pub(crate) upload: String,
-    pub(crate) upload_exact: String,
-    pub(crate) upload_octets: u64,
-    pub(crate) total: String,
-    pub(crate) down_rate: String,
-    pub(crate) up_rate: String,
-}
-
-/// Rates of a period: a row for each step, and what they come to.
-pub(crate) struct RatesTable {
-    pub(crate) rows: Vec<RateRow>,
-    pub(crate) download: RateFigures,
-    pub(crate) upload: RateFigures,
-}
-
-/// One direction's rates.
-pub(crate) struct RateFigures {
-    pub(crate) maximum: String,
-    pub(crate) average: String,
-    pub(crate) last: String,
-}
-
-/// Rates of one step.
-pub(crate) struct RateRow {
-    pub(crate) label: String,
-    pub(crate) from: i64,
-    pub(crate) to: i64,
-    pub(crate) average: Rates,
-    pub(crate) maximum: Option<Rates>,
-    pub(crate) texts: [String; 4],
-}
-
-/// A page of the session history.
-pub(crate) struct HistoryPage {
-    pub(crate) rows: Vec<HistoryRow>,
-    pub(crate) next: Option<String>,
-}
-
-/// A session.
-pub(crate) struct HistoryRow {
-    pub(crate) id: String,
-    pub(crate) start: String,
-    /// `None` while it is on.
-    pub(crate) end: Option<String>,
-    pub(crate) state: &'static str,
-    pub(crate) duration: String,
-    pub(crate) download: String,
-    pub(crate) download_exact: String,
-    pub(crate) upload: String,
-    pub(crate) upload_exact: String,
-    /// Where only a part lies in the period: its download and upload.
-    pub(crate) part: Option<(String, String)>,
-    pub(crate) ips: Vec<String>,
-    pub(crate) mac: String,
-    pub(crate) nas: String,
-    pub(crate) nas_name: String,
-    pub(crate) cause: String,
-    pub(crate) error: bool,
 }
 
 /// Newest first.
@@ -301,111 +212,6 @@ fn sentence(text: String) -> String {
     format!("{first}{}{stop}", letters.as_str())
 }
 
-fn day(item: &StepUsage, step: Step, calendar: &Calendar) -> DayRow {
-    let highest = |of: fn(&Rates) -> BitsPerSecond| rate(item.maximum.as_ref().map(of));
-    DayRow {
-        label: label(item.from, step, calendar),
-        short: short_label(item.from, step, calendar),
-        download: format::octets(item.download_octets),
-        download_exact: format::exact(item.download_octets),
-        download_octets: item.download_octets.0,
-        upload: format::octets(item.upload_octets),
-        upload_exact: format::exact(item.upload_octets),
-        upload_octets: item.upload_octets.0,
-        total: format::octets(item.download_octets + item.upload_octets),
-        down_rate: highest(|rates| rates.download_bps),
-        up_rate: highest(|rates| rates.upload_bps),
-    }
-}
-
-fn rate_row(item: &StepUsage, step: Step, calendar: &Calendar) -> Option<RateRow> {
-    let average = item.average?;
-    let highest = |of: fn(&Rates) -> BitsPerSecond| rate(item.maximum.as_ref().map(of));
-    Some(RateRow {
-        label: label(item.from, step, calendar),
-        from: item.from.0,
-        to: item.to.0,
-        average,
-        maximum: item.maximum,
-        texts: [
-            format::rate(average.download_bps),
-            format::rate(average.upload_bps),
-            highest(|rates| rates.download_bps),
-            highest(|rates| rates.upload_bps),
-        ],
-    })
-}
-
-fn rate(rate: Option<BitsPerSecond>) -> String {
-    rate.map_or_else(|| "–".to_owned(), format::rate)
-}
-
-fn label(from: UnixTime, step: Step, calendar: &Calendar) -> String {
-    let format = match step {
-        Step::FiveMinutes | Step::Hour => "%Y-%m-%d %H:%M",
-        Step::Day => "%a %Y-%m-%d",
-        Step::Week => "Week of %Y-%m-%d",
-        Step::Month => "%B %Y",
-    };
-    calendar.local(from).format(format).to_string()
-}
-
-fn short_label(from: UnixTime, step: Step, calendar: &Calendar) -> String {
-    let format = match step {
-        Step::FiveMinutes | Step::Hour => "%H:%M",
-        Step::Day | Step::Week => "%-d %b",
-        Step::Month => "%b %Y",
-    };
-    calendar.local(from).format(format).to_string()
-}
-
-fn history_row(session: &Session, calendar: &Calendar) -> HistoryRow {
-    let zone = calendar.zone();
-    let whole = (session.download_octets, session.upload_octets);
-    let part = session
-        .in_period
-        .map(|part| (part.download_octets, part.upload_octets))
-        .filter(|part| *part != whole);
-    let cause = session.terminate_cause.as_deref();
-    HistoryRow {
-        id: session.id.to_string(),
-        start: format::local(session.started_at, zone),
-        end: session.ended_at.map(|ended_at| format::local(ended_at, zone)),
-        state: state(session.state),
-        duration: format::duration(session.duration_seconds),
-        download: format::octets(session.download_octets),
-        download_exact: format::exact(session.download_octets),
-        upload: format::octets(session.upload_octets),
-        upload_exact: format::exact(session.upload_octets),
-        part: part.map(|(download, upload)| (format::octets(download), format::octets(upload))),
-        ips: addresses(session.ips.iter().map(ToString::to_string), &session.prefixes),
-        mac: station(session.mac.as_deref(), &session.calling_station_id),
-        nas: session.nas.to_string(),
-        nas_name: nas_name(session.nas.as_str(), session.client.as_str()).to_owned(),
-        cause: match (cause, session.state) {
-            (Some(cause), _) => cause.to_owned(),
-            (None, SessionState::PresumedDead) => "no word".to_owned(),
-            (None, _) => "–".to_owned(),
-        },
-        error: cause.is_some_and(is_error),
-    }
-}
-
-const fn state(state: SessionState) -> &'static str {
-    match state {
-        SessionState::Live => "online",
-        SessionState::Overdue => "overdue",
-        SessionState::PresumedDead => "silent",
-        SessionState::Closed => "closed",
-    }
-}
-
-/// Whether a session that ended by `cause`, in the dictionaries' words, counts among the errors.
-fn is_error(cause: &str) -> bool {
-    let known = (0..=23).map(TerminateCause).find(|known| known.to_string() == cause);
-    known.is_none_or(TerminateCause::is_error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,12 +230,6 @@ mod tests {
             assert!(name.parse::<Sort>().is_ok(), "{name}");
         }
         assert_eq!(DEFAULT_SORT.parse(), Ok(Sort::default()));
-    }
-
-    #[test]
-    fn causes_are_errors_as_the_summary_counts_them() {
-        assert!(is_error("Lost-Carrier") && is_error("4711"));
-        assert!(!is_error("User-Request") && !is_error("not given"));
     }
 
     #[test]

@@ -77,9 +77,9 @@ pub(crate) async fn show(Staff(staff): Staff, State(app): State<App>) -> Result<
 
 fn part(name: &'static str, health: PartHealth, zone: Tz) -> PartRow {
     let (state, class) = match health.status {
-        PartStatus::Up => ("up", "bg-green-lt"),
-        PartStatus::Degraded => ("degraded", "bg-yellow-lt"),
-        PartStatus::Down => ("down", "bg-red-lt"),
+        PartStatus::Up => ("up", "rt-up-badge"),
+        PartStatus::Degraded => ("degraded", "rt-slow-badge"),
+        PartStatus::Down => ("down", "rt-down-badge"),
     };
     let since = format::local(health.since, zone);
     PartRow { name, state, class, reason: health.reason.unwrap_or_default(), since }

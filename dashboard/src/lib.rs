@@ -13,6 +13,7 @@ mod next;
 mod online;
 mod period;
 mod place;
+mod rows;
 mod security;
 mod session;
 mod shell;

@@ -9,11 +9,12 @@ use axum::response::Html;
 use collector::OnlineFilter;
 use schema::UnixTime;
 
-use crate::archive::{self, Archive, DayRow, Failure, HistoryPage, RatesTable, Summary};
+use crate::archive::{self, Archive, Failure};
 use crate::error::PageError;
 use crate::online::OnlineRow;
 use crate::period::{Period, Preset};
 use crate::place::{DaysView, Place, SIZES, WINDOWS};
+use crate::rows::{DayRow, HistoryPage, RatesTable, Summary};
 use crate::session::Staff;
 use crate::shell::Shell;
 use crate::{App, period};
