@@ -11,8 +11,8 @@ use std::collections::{HashMap, HashSet};
 use schema::{Login, SessionKey, TerminateCause, UnixTime};
 use usage::{Bucket, Curve, Dirty, Record, SessionView, evaluate};
 
-use crate::query::{self, time};
-use crate::stored::{self, StoredSession};
+use crate::query;
+use crate::stored::StoredSession;
 use crate::{ApiError, Deps};
 use rows::{Keys, buckets, records, records_in};
 
@@ -61,8 +61,9 @@ pub(crate) async fn sessions(
 ) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
     let mut found = HashMap::with_capacity(stored.len());
     for stored in stored.chunks(query::KEYS_PER_QUERY) {
-        let mut keys = Keys::of(stored);
-        let mut dirty = several_logins(deps, &mut keys).await?;
+        let keys = Keys::of(stored);
+        let several_logins = stored.iter().filter(|stored| stored.logins.len() > 1);
+        let mut dirty: HashSet<SessionKey> = several_logins.map(StoredSession::key).collect();
         let views = views(deps, stored, &keys, &mut dirty, extent.period).await?;
         let views = refine(deps, &keys, views, &mut dirty, extent.boundaries).await?;
         found.extend(stored.iter().filter_map(|stored| {
@@ -89,16 +90,6 @@ fn clean(stored: &StoredSession, view: &SessionView) -> Session {
 }
 
 type Views = HashMap<SessionKey, SessionView>;
-
-/// A key under several logins is evaluated from its records under all of them.
-async fn several_logins(deps: &Deps, keys: &mut Keys) -> Result<HashSet<SessionKey>, ApiError> {
-    let found = stored::with_several_logins(deps, &keys.numbers).await?;
-    for key in &found {
-        keys.first = keys.first.min(time(key.first_event_at));
-        keys.last = keys.last.max(time(key.last_event_at));
-    }
-    Ok(found.into_iter().map(|key| SessionKey(key.session_key)).collect())
-}
 
 /// The clean keys' views; the others become dirty.
 async fn views(

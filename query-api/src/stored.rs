@@ -16,6 +16,7 @@ pub(crate) struct StoredSession {
     pub(crate) session_key: u128,
     /// What the list is sorted by.
     pub(crate) place: i64,
+    /// More than one where User-Name changed, or some records carry none.
     pub(crate) logins: Vec<String>,
     pub(crate) client: String,
     pub(crate) nas: String,
@@ -155,22 +156,6 @@ pub(crate) async fn find(
     fetch(having.bind(query.bind(deps.clickhouse.query(&sql)))).await
 }
 
-/// A key whose records carry several logins, and the event times of all its records.
-#[derive(Clone, Copy, Debug, Row, Deserialize)]
-pub(crate) struct SeveralLogins {
-    pub(crate) session_key: u128,
-    pub(crate) first_event_at: u32,
-    pub(crate) last_event_at: u32,
-}
-
-/// Those of `keys` (few enough for one query) that have more than one login.
-pub(crate) async fn with_several_logins(deps: &Deps, keys: &[u128]) -> Result<Vec<SeveralLogins>, ApiError> {
-    let sql = "SELECT s.session_key AS session_key, toUInt32(min(s.min_event_at)) AS first_event_at, \
-               toUInt32(max(s.max_event_at)) AS last_event_at FROM sessions AS s \
-               WHERE s.session_key IN ? GROUP BY session_key HAVING uniqExact(s.login) > 1";
-    fetch(deps.clickhouse.query(sql).bind(keys)).await
-}
-
 /// Conditions joined by AND, with their values.
 #[derive(Default)]
 struct Conditions {
@@ -196,13 +181,13 @@ impl Conditions {
         if let Some(key) = wanted.key {
             self.and("s.session_key = ?", [Value::Key(key.0)]);
         }
-        if let Some(login) = wanted.login {
-            self.and("s.login = ?", [Value::Text(login.into())]);
-        }
         if let Some(nas) = wanted.nas {
             self.and("s.nas = ?", [Value::Text(nas.into())]);
         }
         let mut inner = Self::default();
+        if let Some(login) = wanted.login {
+            inner.and("login = ?", [Value::Text(login.into())]);
+        }
         if let Some(mac) = wanted.mac {
             inner.and("has(macs, ?)", [Value::Text(mac.into())]);
         }

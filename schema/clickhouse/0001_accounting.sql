@@ -143,6 +143,8 @@ FROM accounting_records AS r
 WHERE status_type IN (1, 2, 3) AND session_key != 0
 GROUP BY login, day_starts_at, session_key, zone;
 
+-- A session has a row per login and month. Logins come first, because most questions name one; a session's other rows are
+-- found by its key.
 CREATE TABLE IF NOT EXISTS sessions {on_cluster}
 (
     login                 String,
@@ -168,7 +170,7 @@ CREATE TABLE IF NOT EXISTS sessions {on_cluster}
     called_station_id     SimpleAggregateFunction(max, String),
     nas_port_id           SimpleAggregateFunction(max, String),
     flags                 SimpleAggregateFunction(groupBitOr, UInt32),
-    INDEX by_session_key session_key TYPE bloom_filter GRANULARITY 1,
+    INDEX by_session_key session_key TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_address addresses TYPE bloom_filter GRANULARITY 1,
     INDEX by_mac macs TYPE bloom_filter GRANULARITY 1
 )

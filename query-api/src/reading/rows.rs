@@ -19,11 +19,11 @@ const MANY_BUCKETS: usize = 5_000;
 
 /// What finds the keys' rows quickly.
 pub(super) struct Keys {
-    pub(super) numbers: Vec<u128>,
+    numbers: Vec<u128>,
     logins: Vec<String>,
     /// Event times of all their records.
-    pub(super) first: UnixTime,
-    pub(super) last: UnixTime,
+    first: UnixTime,
+    last: UnixTime,
 }
 
 impl Keys {

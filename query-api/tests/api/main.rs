@@ -1,0 +1,19 @@
+//! The query API against the real ClickHouse engine, a real directory and real HTTP.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a panic is a failed test"
+)]
+
+extern crate radtally_query_api as query_api;
+
+mod engine;
+mod fixture;
+mod http;
+mod live;
+mod migrations;
+mod sessions;
+mod traffic;
+mod usage;
