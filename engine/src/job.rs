@@ -8,15 +8,19 @@ use futures_util::StreamExt;
 use http_body_util::{BodyExt, BodyStream, Limited};
 use hyper::Method;
 use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Parts as Head;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::chdb::Connection;
+use crate::document::{self, Joining};
+use crate::multipart;
 use crate::pool::Pool;
 use crate::request::Options;
 use crate::statement::{self, Statement};
 
 /// Parts of a result or an insert that wait for the other side. Full: the faster side waits.
-const PARTS: usize = 4;
+const PARTS: usize = 2;
 /// Longest query text, and longest insert whose query and rows come in one body.
 const LONGEST_TEXT: usize = 64 << 20;
 
@@ -31,12 +35,15 @@ pub enum Part {
 /// Parts of a result, or ClickHouse's message; a message is the last.
 pub type Parts = mpsc::Receiver<Result<Part, String>>;
 
+/// Parts of an insert's rows.
+type Rows = mpsc::Receiver<io::Result<Bytes>>;
+
 /// A statement ready to run.
 pub struct Job {
     options: Options,
     query: Bytes,
     /// Rows of an insert that are still on their way.
-    rows: Option<mpsc::Receiver<io::Result<Bytes>>>,
+    rows: Option<Rows>,
     /// The format of what it gives.
     format: String,
 }
@@ -46,13 +53,27 @@ impl Job {
     ///
     /// # Errors
     /// ClickHouse's message.
-    pub async fn read(options: Options, method: &Method, body: Incoming) -> Result<Self, String> {
-        let insert = statement::read(options.query.as_bytes(), "");
-        let (query, rows) = if matches!(insert, Ok(Statement::Insert { .. })) {
-            (Bytes::copy_from_slice(options.query.as_bytes()), Some(forward(body)))
-        } else {
-            (with_body(&options.query, body).await?, None)
+    pub async fn read(mut options: Options, head: &Head, body: Incoming) -> Result<Self, String> {
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if let Some(boundary) = content_type.and_then(multipart::boundary) {
+            take_form(&mut options, boundary, &whole(body).await?)?;
+            let query = Bytes::copy_from_slice(options.query.as_bytes());
+            return Self::new(options, query, None, &head.method);
+        }
+        let query = Bytes::copy_from_slice(options.query.as_bytes());
+        if matches!(statement::read(&query, ""), Ok(Statement::Insert { .. })) {
+            return Self::new(options, query, Some(forward(body)), &head.method);
+        }
+        let body = whole(body).await?;
+        let query = match (query.is_empty(), body.is_empty()) {
+            (true, _) => body,
+            (false, true) => query,
+            (false, false) => [&query, &b"\n"[..], &body].concat().into(),
         };
+        Self::new(options, query, None, &head.method)
+    }
+
+    fn new(options: Options, query: Bytes, rows: Option<Rows>, method: &Method) -> Result<Self, String> {
         let statement = statement::read(&query, "").map_err(|error| error.to_string())?;
         let (reads, format) = match statement {
             Statement::Select { format, .. } => (true, format),
@@ -97,12 +118,19 @@ impl Job {
         }
         let statement = statement::read(&self.query, options.format_or("Values"));
         match statement.map_err(|error| error.to_string())? {
+            Statement::Select { sql, .. } if document::joining(&self.format) == Joining::Whole => {
+                let result = connection.query(sql, &self.format, &options.parameters)?;
+                _ = to.blocking_send(Ok(Part::Result(Bytes::from_owner(result))));
+            }
             Statement::Select { sql, .. } => {
                 let mut stream = connection.stream(sql, &self.format, &options.parameters)?;
-                while let Some(part) = stream.next()? {
-                    if to.blocking_send(Ok(Part::Result(Bytes::from_owner(part)))).is_err() {
+                let mut first = true;
+                while let Some(block) = stream.next()? {
+                    let block = document::continued(Bytes::from_owner(block), &self.format, first)?;
+                    if to.blocking_send(Ok(Part::Result(block))).is_err() {
                         break;
                     }
+                    first = false;
                 }
             }
             Statement::Insert { sql, format, rows } => {
@@ -126,24 +154,31 @@ fn cut(error: &io::Error) -> String {
     format!("Code: 210. DB::Exception: the body ends early: {error} (NETWORK_ERROR)")
 }
 
-/// The query of the URL, continued by the body.
-async fn with_body(query: &str, body: Incoming) -> Result<Bytes, String> {
+/// A body that is text.
+async fn whole(body: Incoming) -> Result<Bytes, String> {
     let body = Limited::new(body, LONGEST_TEXT).collect().await.map_err(|error| {
         format!(
             "Code: 62. DB::Exception: {error}; at most {LONGEST_TEXT} octets are read: give the query in the \
              URL and only rows in the body (SYNTAX_ERROR)"
         )
     })?;
-    let body = body.to_bytes();
-    Ok(match (query.is_empty(), body.is_empty()) {
-        (true, _) => body,
-        (false, true) => Bytes::copy_from_slice(query.as_bytes()),
-        (false, false) => [query.as_bytes(), b"\n", &body].concat().into(),
-    })
+    Ok(body.to_bytes())
+}
+
+fn take_form(options: &mut Options, boundary: &str, body: &[u8]) -> Result<(), String> {
+    let fields = std::str::from_utf8(body).ok().and_then(|body| multipart::fields(body, boundary));
+    let fields = fields.ok_or(
+        "Code: 48. DB::Exception: the form is broken or carries a file, which the embedded engine does not take \
+         (NOT_IMPLEMENTED)",
+    )?;
+    fields
+        .into_iter()
+        .try_for_each(|(name, value)| options.take(name, value))
+        .map_err(|error| error.to_string())
 }
 
 /// Hands the body's parts to the statement's thread.
-fn forward(body: Incoming) -> mpsc::Receiver<io::Result<Bytes>> {
+fn forward(body: Incoming) -> Rows {
     let (to, from) = mpsc::channel(PARTS);
     tokio::spawn(async move {
         let mut frames = BodyStream::new(body);

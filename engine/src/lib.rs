@@ -4,9 +4,11 @@
 
 mod answer;
 mod chdb;
+mod document;
 pub mod host;
 mod job;
 mod library;
+mod multipart;
 mod pool;
 mod request;
 mod sandbox;

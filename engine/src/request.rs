@@ -73,23 +73,31 @@ impl Options {
     pub fn parse(url_query: &str) -> Result<Self, BadRequest> {
         let mut options = Self::default();
         for (name, value) in form_urlencoded::parse(url_query.as_bytes()) {
-            let (name, value) = (name.into_owned(), value.into_owned());
-            match name.as_str() {
-                "query" => options.query = value,
-                "database" => options.database = Some(value),
-                "default_format" => options.default_format = Some(value),
-                "query_id" => options.query_id = Some(value),
-                "password" => options.password = Some(value),
-                "compress" | "decompress" if value == "0" => {}
-                "compress" | "decompress" => return Err(BadRequest::Compression(name)),
-                ignored if IGNORED.contains(&ignored) => {}
-                _ => options.take(name, value)?,
-            }
+            options.take(name.into_owned(), value.into_owned())?;
         }
         Ok(options)
     }
 
-    fn take(&mut self, name: String, value: String) -> Result<(), BadRequest> {
+    /// Takes one parameter of a URL or a form.
+    ///
+    /// # Errors
+    /// [`BadRequest`] names it.
+    pub fn take(&mut self, name: String, value: String) -> Result<(), BadRequest> {
+        match name.as_str() {
+            "query" => self.query = value,
+            "database" => self.database = Some(value),
+            "default_format" => self.default_format = Some(value),
+            "query_id" => self.query_id = Some(value),
+            "password" => self.password = Some(value),
+            "compress" | "decompress" if value == "0" => {}
+            "compress" | "decompress" => return Err(BadRequest::Compression(name)),
+            ignored if IGNORED.contains(&ignored) => {}
+            _ => self.take_named(name, value)?,
+        }
+        Ok(())
+    }
+
+    fn take_named(&mut self, name: String, value: String) -> Result<(), BadRequest> {
         if let Some(parameter) = name.strip_prefix("param_") {
             self.parameters.push((parameter.to_owned(), value));
             return Ok(());
