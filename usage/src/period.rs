@@ -1,7 +1,11 @@
 //! The provider's calendar: days, weeks and months in local time, as instants.
 //!
 //! A local day begins at its first instant: midnight, or where the clock skips midnight, the first instant after the
-//! skip; where midnight occurs twice, the first one. Days of 23 and 25 hours follow from that.
+//! skip; where midnight occurs twice, the first one. Days of 23 and 25 hours follow from that. Where a clock is set back
+//! across midnight, what then repeats of the old date belongs to the new day.
+//!
+//! A local hour ends where the clock shows a full hour or another hour than before: of an hour that occurs twice there
+//! are two; where a clock is set by half an hour (Lord Howe), one hour has 30 or 90 minutes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -110,21 +114,20 @@ impl Calendar {
     /// The local day that holds `time`.
     #[must_use]
     pub fn day_of(&self, time: UnixTime) -> LocalDay {
-        self.day(self.local(time).date_naive())
+        let day = self.day(self.local(time).date_naive());
+        if time < day.ends_at { day } else { self.day(next_day(day.date)) }
     }
 
     /// The local day with this date.
     #[must_use]
     pub fn day(&self, date: NaiveDate) -> LocalDay {
-        let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
-        LocalDay { date, starts_at: self.first_instant(date), ends_at: self.first_instant(next) }
+        LocalDay { date, starts_at: self.first_instant(date), ends_at: self.first_instant(next_day(date)) }
     }
 
     /// First instants of the month that holds `time` and of the next.
     #[must_use]
     pub fn month_of(&self, time: UnixTime) -> (UnixTime, UnixTime) {
-        let date = self.local(time).date_naive();
-        let first = date.with_day(1).unwrap_or(date);
+        let first = first_of_month(self.day_of(time).date);
         (self.first_instant(first), self.first_instant(add_months(first, 1)))
     }
 
@@ -132,7 +135,7 @@ impl Calendar {
     /// begins on the month's last day.
     #[must_use]
     pub fn cycle_of(&self, time: UnixTime, anchor: u32) -> (UnixTime, UnixTime) {
-        let month = self.local(time).date_naive().with_day(1).unwrap_or_default();
+        let month = first_of_month(self.day_of(time).date);
         let start = |months: i32| self.first_instant(anchored(add_months(month, months), anchor));
         if time < start(0) { (start(-1), start(0)) } else { (start(0), start(1)) }
     }
@@ -162,26 +165,34 @@ impl Calendar {
 
     /// Where the step that holds `time` ends.
     fn end_of_step(&self, step: Step, time: UnixTime) -> UnixTime {
-        let local = self.local(time);
-        let date = local.date_naive();
         match step {
-            // Five minutes divide every UTC offset in use today; a step never leaves its hour otherwise.
+            // Every UTC offset since 1972 is a multiple of five minutes but for Liberia's, which ended that year.
             Step::FiveMinutes => UnixTime(time.0 - time.0.rem_euclid(300) + 300),
-            Step::Hour => {
-                let into_hour = i64::from(local.minute() * 60 + local.second());
-                // A change of the clock by less than an hour (Lord Howe) ends the hour early or late by that much.
-                let end = time.plus(3_600 - into_hour);
-                let clock = self.local(end);
-                let off = i64::from(clock.minute() * 60 + clock.second());
-                if off == 0 { end } else { end.plus(-off).max(time.plus(1)) }
-            }
-            Step::Day => self.day(date).ends_at,
+            Step::Hour => self.end_of_hour(time),
+            Step::Day => self.day_of(time).ends_at,
             Step::Week => {
+                let date = self.day_of(time).date;
                 let to_monday = 7 - u64::from(date.weekday().num_days_from_monday());
                 self.first_instant(date.checked_add_days(Days::new(to_monday)).unwrap_or(date))
             }
             Step::Month => self.month_of(time).1,
         }
+    }
+
+    fn end_of_hour(&self, time: UnixTime) -> UnixTime {
+        let local = self.local(time);
+        let end = time.plus(3_600 - into_hour(&local));
+        let steady = |at: UnixTime| {
+            self.local(at).naive_local() - local.naive_local() == TimeDelta::seconds(at.since(time))
+        };
+        if steady(end) {
+            return end;
+        }
+        // The clock is set on the way.
+        let set = first_not(time, end, steady);
+        let clock = self.local(set);
+        let same_hour = (clock.date_naive(), clock.hour()) == (local.date_naive(), local.hour());
+        if same_hour && into_hour(&clock) > 0 { self.end_of_hour(set) } else { set }
     }
 
     fn first_instant(&self, date: NaiveDate) -> UnixTime {
@@ -196,19 +207,33 @@ impl Calendar {
 
     /// The instant at which the clock jumps over `missing`.
     fn after_gap(&self, missing: NaiveDateTime) -> DateTime<Utc> {
-        // Gaps are shorter than a day or a whole day (Samoa, 2011). The last instant before the gap, by bisection.
-        let (mut before, mut after) =
-            (missing.and_utc() - TimeDelta::days(2), missing.and_utc() + TimeDelta::days(2));
-        while after - before > TimeDelta::seconds(1) {
-            let middle = before + TimeDelta::seconds((after - before).num_seconds() / 2);
-            if middle.with_timezone(&self.zone).naive_local() < missing {
-                before = middle
-            } else {
-                after = middle
-            }
-        }
-        after
+        // Gaps are shorter than a day, or a whole day (Samoa, 2011).
+        let midnight = UnixTime::from(missing.and_utc());
+        let before = |at: UnixTime| self.local(at).naive_local() < missing;
+        first_not(midnight.plus(-2 * 86_400), midnight.plus(2 * 86_400), before).utc()
     }
+}
+
+/// The first second after `from`, up to `to`, at which `holds` does not, by bisection: it holds at `from`, not at `to`.
+fn first_not(from: UnixTime, to: UnixTime, holds: impl Fn(UnixTime) -> bool) -> UnixTime {
+    let (mut last, mut first) = (from.0, to.0);
+    while first - last > 1 {
+        let middle = i64::midpoint(last, first);
+        if holds(UnixTime(middle)) { last = middle } else { first = middle }
+    }
+    UnixTime(first)
+}
+
+fn into_hour(local: &DateTime<Tz>) -> i64 {
+    i64::from(local.minute() * 60 + local.second())
+}
+
+fn next_day(date: NaiveDate) -> NaiveDate {
+    date.checked_add_days(Days::new(1)).unwrap_or(date)
+}
+
+fn first_of_month(date: NaiveDate) -> NaiveDate {
+    date.with_day(1).unwrap_or(date)
 }
 
 fn add_months(date: NaiveDate, months: i32) -> NaiveDate {
@@ -223,122 +248,4 @@ fn anchored(first: NaiveDate, anchor: u32) -> NaiveDate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn at(text: &str) -> UnixTime {
-        UnixTime::from(DateTime::parse_from_rfc3339(text).unwrap().to_utc())
-    }
-
-    fn day_hours(zone: Tz, date: &str) -> i64 {
-        let day = Calendar::new(zone).day(date.parse().unwrap());
-        day.ends_at.since(day.starts_at) / 3_600
-    }
-
-    #[test]
-    fn days_have_23_and_25_hours_when_the_clock_changes() {
-        assert_eq!(day_hours(Tz::Europe__Berlin, "2026-03-29"), 23);
-        assert_eq!(day_hours(Tz::Europe__Berlin, "2026-10-25"), 25);
-        assert_eq!(day_hours(Tz::Africa__Lagos, "2026-10-25"), 24);
-        // Midnight does not exist: the day begins at 01:00.
-        assert_eq!(day_hours(Tz::Africa__Cairo, "2026-04-24"), 23);
-        let day = Calendar::new(Tz::America__Sao_Paulo).day("2018-11-04".parse().unwrap());
-        assert_eq!(day.starts_at, at("2018-11-04T03:00:00Z"));
-        // A date that never was.
-        assert_eq!(day_hours(Tz::Pacific__Apia, "2011-12-30"), 0);
-    }
-
-    #[test]
-    fn hours_follow_the_local_clock() {
-        let lord_howe = Calendar::new(Tz::Australia__Lord_Howe);
-        let steps =
-            lord_howe.steps(Step::Hour, at("2026-04-04T13:30:00Z"), at("2026-04-04T18:00:00Z")).unwrap();
-        for window in steps.windows(2) {
-            assert_eq!(window[0].1, window[1].0);
-        }
-        let kolkata = Calendar::new(Tz::Asia__Kolkata);
-        let steps =
-            kolkata.steps(Step::Hour, at("2026-01-01T00:00:00Z"), at("2026-01-01T02:00:00Z")).unwrap();
-        assert_eq!(steps[0], (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:30:00Z")));
-        assert_eq!(steps.len(), 3);
-    }
-
-    #[test]
-    fn cycles_begin_on_the_last_day_of_short_months() {
-        let calendar = Calendar::new(Tz::UTC);
-        assert_eq!(
-            calendar.cycle_of(at("2026-02-27T12:00:00Z"), 31),
-            (at("2026-01-31T00:00:00Z"), at("2026-02-28T00:00:00Z"))
-        );
-        assert_eq!(
-            calendar.cycle_of(at("2026-02-28T00:00:00Z"), 31),
-            (at("2026-02-28T00:00:00Z"), at("2026-03-31T00:00:00Z"))
-        );
-        assert_eq!(
-            calendar.cycle_of(at("2028-02-29T00:00:00Z"), 29),
-            (at("2028-02-29T00:00:00Z"), at("2028-03-29T00:00:00Z"))
-        );
-        assert_eq!(
-            calendar.cycle_of(at("2026-01-14T23:59:59Z"), 15),
-            (at("2025-12-15T00:00:00Z"), at("2026-01-15T00:00:00Z"))
-        );
-    }
-
-    #[test]
-    fn unknown_steps_and_endless_series_are_named() {
-        assert_eq!(
-            "2h".parse::<Step>().unwrap_err().to_string(),
-            "\"2h\" is not a step: 5m, 1h, 1d, 1w or 1mo is expected"
-        );
-        let error =
-            Calendar::new(Tz::UTC).steps(Step::FiveMinutes, UnixTime(0), UnixTime(86_400 * 365)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the period has more than 10000 steps of 5m; choose a longer step or a shorter period"
-        );
-    }
-
-    fn zones() -> impl Strategy<Value = Tz> {
-        prop::sample::select(vec![
-            Tz::UTC,
-            Tz::Europe__Berlin,
-            Tz::Africa__Cairo,
-            Tz::America__Sao_Paulo,
-            Tz::Australia__Lord_Howe,
-            Tz::Asia__Kolkata,
-            Tz::Pacific__Apia,
-        ])
-    }
-
-    fn all_steps() -> impl Strategy<Value = Step> {
-        prop::sample::select(vec![Step::FiveMinutes, Step::Hour, Step::Day, Step::Week, Step::Month])
-    }
-
-    proptest! {
-        #[test]
-        fn a_day_holds_its_times_and_days_adjoin(zone in zones(), time in 1_000_000_000i64..1_900_000_000) {
-            let calendar = Calendar::new(zone);
-            let day = calendar.day_of(UnixTime(time));
-            prop_assert!(day.starts_at.0 <= time && time < day.ends_at.0);
-            prop_assert_eq!(calendar.day_of(day.starts_at), day);
-            prop_assert_eq!(calendar.day_of(day.ends_at).starts_at, day.ends_at);
-        }
-
-        #[test]
-        fn steps_cover_the_period_without_gap(zone in zones(), step in all_steps(), from in 1_000_000_000i64..1_900_000_000, length in 1i64..2_000_000) {
-            let steps = Calendar::new(zone).steps(step, UnixTime(from), UnixTime(from + length)).unwrap();
-            prop_assert_eq!(steps.first().unwrap().0, UnixTime(from));
-            prop_assert_eq!(steps.last().unwrap().1, UnixTime(from + length));
-            prop_assert!(steps.windows(2).all(|pair| pair[0].1 == pair[1].0 && pair[0].0 < pair[0].1));
-        }
-
-        #[test]
-        fn a_cycle_holds_its_times(zone in zones(), time in 1_000_000_000i64..1_900_000_000, anchor in 1u32..=31) {
-            let calendar = Calendar::new(zone);
-            let (start, end) = calendar.cycle_of(UnixTime(time), anchor);
-            prop_assert!(start.0 <= time && time < end.0);
-            prop_assert_eq!(calendar.cycle_of(end, anchor).0, end);
-        }
-    }
-}
+mod tests;
