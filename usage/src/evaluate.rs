@@ -4,7 +4,7 @@
 //! session the samples are put in the order of its own clock, and counters become 64-bit and monotone by the verdicts
 //! ([`crate::counters`]). Nothing depends on the order or number of times a record is given.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schema::{Login, StatusType, TerminateCause, UnixTime};
 
@@ -70,7 +70,9 @@ fn distinct(records: &[Record]) -> (Vec<&Record>, Vec<&Record>) {
 /// A retransmission tells the start as well as its original, where it is not a replay.
 fn start_with(incarnation: &mut Incarnation<'_>, repeated: &[&Record]) {
     let earliest = incarnation.start.plus(-START_TOLERANCE);
-    let told = repeated.iter().filter_map(|record| record.started_at());
+    let digests: HashSet<u128> = incarnation.records.iter().map(|record| record.digest).collect();
+    let own = repeated.iter().filter(|record| digests.contains(&record.digest));
+    let told = own.filter_map(|record| record.started_at());
     let sooner = told.filter(|start| earliest <= *start && *start < incarnation.start).min();
     if let Some(sooner) = sooner.filter(|_| incarnation.dated) {
         incarnation.start = sooner;

@@ -150,6 +150,20 @@ fn the_first_record_of_a_reused_identifier_says_so() {
     assert_eq!(verdict(&[interim(1, 300, 1_000, 10), again], 2), Verdict::IdReused);
 }
 
+#[test]
+fn a_replay_does_not_move_the_start_of_a_later_session() {
+    let later = |lsn, digest, seconds| {
+        let mut record = interim(lsn, 300, 1_000, 10);
+        record.digest = digest;
+        record.at = record.at.plus(seconds);
+        record.arrived_at = UnixMicros(record.at.0 * 1_000_000);
+        record
+    };
+    let evaluation = evaluate(&[interim(1, 300, 1_000, 10), later(2, 1, 3_600), later(3, 3, 3_606)]);
+    let starts: Vec<_> = evaluation.sessions.iter().map(|session| session.started_at.0).collect();
+    assert_eq!(starts, [1_000_000, 1_003_606]);
+}
+
 /// Two lines of a concentrator whose identifiers differ only by the second.
 fn two_sessions_of_one_second() -> Vec<Record> {
     let line = |lsn, login: &str, port, time, octets| {
