@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::{Response, StatusCode};
 
-use crate::job::{Part, Parts};
+use crate::parts::{Part, Parts};
 
 /// A body, whole or on its way.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -40,7 +40,7 @@ pub fn result(first: Bytes, rest: Parts, facts: &Facts) -> Response<Body> {
     let rest =
         futures_util::stream::unfold(
             rest,
-            |mut rest| async move { rest.recv().await.map(|part| (part, rest)) },
+            |mut rest| async move { rest.next().await.map(|part| (part, rest)) },
         );
     let frames = futures_util::stream::iter([Ok(Part::Result(first))]).chain(rest).map(|part| match part {
         Ok(Part::Result(octets)) => Ok(Frame::data(octets)),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 /// How a result can be sent while it is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joining {
-    /// Blocks follow each other: rows and nothing else.
+    /// Blocks follow each other: rows and nothing else. No row is empty, for the library ends with an empty block.
     Plain,
     /// Each block begins with so many lists of texts: names, then types. Only the first block's stay.
     Headed(u8),
@@ -20,8 +20,7 @@ pub fn joining(format: &str) -> Joining {
         "RowBinaryWithNamesAndTypes" => Joining::Headed(2),
         "RowBinaryWithNames" => Joining::Headed(1),
         "RowBinary" | "Native" | "TabSeparated" | "TSV" | "TabSeparatedRaw" | "TSVRaw" | "CSV"
-        | "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONCompactEachRow" | "LineAsString" | "RawBLOB"
-        | "Null" => Joining::Plain,
+        | "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONCompactEachRow" | "LineAsString" => Joining::Plain,
         _ => Joining::Whole,
     }
 }

@@ -1,7 +1,7 @@
 //! ClickHouse's HTTP interface over the embedded engine: what the official client and `curl` need of it.
 //!
 //! A request is let in, read (`request`, `statement`), given a place among the running statements (`pool`) and a thread
-//! (`job`); here it gets its answer. A client that goes away ends its statement with the next part of its result.
+//! (`job`); here it gets its answer, from `parts`, which stop the statement of a client that goes away.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,8 +22,9 @@ use tracing::{debug, info, warn};
 
 use crate::answer::{self, Body};
 use crate::chdb::{Chdb, ChdbError};
-use crate::job::{Job, Part, Parts};
+use crate::job::Job;
 use crate::library::{self, NoLibrary};
+use crate::parts::{Part, Parts};
 use crate::pool::{OpenError, Pool};
 use crate::request::{self, Options};
 
@@ -167,7 +168,7 @@ impl Host {
 
 /// Waits for what decides the answer's head: the first part, the end, or an error.
 async fn begun(mut parts: Parts) -> Result<(Bytes, Option<u64>, Parts), String> {
-    Ok(match parts.recv().await.transpose()? {
+    Ok(match parts.next().await.transpose()? {
         Some(Part::Result(first)) => (first, None, parts),
         Some(Part::Written(rows)) => (Bytes::new(), Some(rows), parts),
         None => (Bytes::new(), None, parts),

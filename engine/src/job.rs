@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, BodyStream, Limited};
 use hyper::Method;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts as Head;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -15,28 +15,18 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use crate::chdb::Connection;
 use crate::document::{self, Joining};
 use crate::multipart;
+use crate::parts::{self, Part, Parts};
 use crate::pool::Pool;
 use crate::request::Options;
 use crate::statement::{self, Statement};
 
-/// Parts of a result or an insert that wait for the other side. Full: the faster side waits.
+/// Parts of an insert that wait for the library. Full: the client waits.
 const PARTS: usize = 2;
 /// Longest query text, and longest insert whose query and rows come in one body.
 const LONGEST_TEXT: usize = 64 << 20;
 
-/// What a statement gives back.
-pub enum Part {
-    /// A part of its result.
-    Result(Bytes),
-    /// The rows that an insert has stored.
-    Written(u64),
-}
-
-/// Parts of a result, or ClickHouse's message; a message is the last.
-pub type Parts = mpsc::Receiver<Result<Part, String>>;
-
-/// Parts of an insert's rows.
-type Rows = mpsc::Receiver<io::Result<Bytes>>;
+/// Parts of an insert's rows. `None` is their end: without it they were cut off.
+type Rows = mpsc::Receiver<io::Result<Option<Bytes>>>;
 
 /// A statement ready to run.
 pub struct Job {
@@ -46,6 +36,8 @@ pub struct Job {
     rows: Option<Rows>,
     /// The format of what it gives.
     format: String,
+    /// Whether it changes nothing, and may be stopped when nobody waits for it any more.
+    reads: bool,
 }
 
 impl Job {
@@ -84,7 +76,7 @@ impl Job {
             return Err("Code: 164. DB::Exception: a GET changes nothing: use POST (READONLY)".to_owned());
         }
         let format = format.unwrap_or_else(|| options.format_or("TabSeparated")).to_owned();
-        Ok(Self { options, query, rows, format })
+        Ok(Self { options, query, rows, format, reads })
     }
 
     /// The format of what it gives.
@@ -95,9 +87,10 @@ impl Job {
 
     /// Runs it on a thread of its own.
     pub fn start(self, pool: &'static Pool, place: OwnedSemaphorePermit) -> Parts {
-        let (to, from) = mpsc::channel(PARTS);
+        let mark = self.reads.then(new_mark).flatten();
+        let (to, from) = parts::channel(pool, mark.clone());
         tokio::task::spawn_blocking(move || {
-            let done = pool.connect().and_then(|connection| self.run(connection, &to));
+            let done = pool.connect(mark.as_deref()).and_then(|connection| self.run(connection, &to));
             if let Err(message) = done {
                 // The client may be gone: then nobody wants to know.
                 _ = to.blocking_send(Err(message));
@@ -107,11 +100,7 @@ impl Job {
         from
     }
 
-    fn run(
-        mut self,
-        mut connection: Connection,
-        to: &mpsc::Sender<Result<Part, String>>,
-    ) -> Result<(), String> {
+    fn run(mut self, mut connection: Connection, to: &parts::Sender) -> Result<(), String> {
         let options = &self.options;
         for preparation in options.preparations() {
             connection.query(&preparation, "Null", &[])?;
@@ -136,8 +125,8 @@ impl Job {
             Statement::Insert { sql, format, rows } => {
                 let mut insert = connection.insert(sql, format, &options.parameters)?;
                 insert.append(rows)?;
-                while let Some(part) = self.rows.as_mut().and_then(mpsc::Receiver::blocking_recv) {
-                    insert.append(&part.map_err(|error| cut(&error))?)?;
+                while let Some(part) = self.rows.as_mut().map_or(Ok(None), next_rows)? {
+                    insert.append(&part)?;
                 }
                 _ = to.blocking_send(Ok(Part::Written(insert.finish()?)));
             }
@@ -150,8 +139,16 @@ impl Job {
     }
 }
 
-fn cut(error: &io::Error) -> String {
-    format!("Code: 210. DB::Exception: the body ends early: {error} (NETWORK_ERROR)")
+/// The next part of an insert's rows; `None` at their end.
+fn next_rows(rows: &mut Rows) -> Result<Option<Bytes>, String> {
+    let part = rows.blocking_recv().unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into()));
+    part.map_err(|error| format!("Code: 210. DB::Exception: the body ends early: {error} (NETWORK_ERROR)"))
+}
+
+/// A name for a statement that no other bears. Without random numbers it has none, and its time-out alone stops it.
+fn new_mark() -> Option<String> {
+    let mut mark = [0; 16];
+    getrandom::fill(&mut mark).ok().map(|()| hex::encode(mark))
 }
 
 /// A body that is text.
@@ -183,17 +180,19 @@ fn forward(body: Incoming) -> Rows {
     tokio::spawn(async move {
         let mut frames = BodyStream::new(body);
         while let Some(frame) = frames.next().await {
-            let part = match frame {
+            let part = match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => Ok(Some(data)),
                 // Trailers say nothing about rows.
-                Ok(frame) => frame.into_data().ok().map(Ok),
-                Err(error) => Some(Err(io::Error::other(error))),
+                Ok(Err(_)) => continue,
+                Err(error) => Err(io::Error::other(error)),
             };
-            if let Some(part) = part
-                && to.send(part).await.is_err()
-            {
+            let cut = part.is_err();
+            if to.send(part).await.is_err() || cut {
                 return;
             }
         }
+        // The statement may have failed by now: then it needs no end.
+        _ = to.send(Ok(None)).await;
     });
     from
 }

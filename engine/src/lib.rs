@@ -9,6 +9,7 @@ pub mod host;
 mod job;
 mod library;
 mod multipart;
+mod parts;
 mod pool;
 mod request;
 mod sandbox;

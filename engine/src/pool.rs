@@ -17,7 +17,7 @@ use crate::settings;
 
 /// Statements that may run at once. Full: a statement waits up to [`PATIENCE`] and is then refused.
 const STATEMENTS: u32 = 12;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +75,30 @@ impl Pool {
         })
     }
 
-    /// A connection for a statement that has a place. Blocks; confines the calling thread for good.
+    /// A connection for a statement that has a place; `mark` is what [`Pool::stop`] knows it by. Blocks; confines the
+    /// calling thread for good.
     ///
     /// # Errors
     /// ClickHouse's message.
-    pub fn connect(&self) -> Result<Connection, String> {
+    pub fn connect(&self, mark: Option<&str>) -> Result<Connection, String> {
         self.sandbox.enter();
         let connection = self.chdb.connect(&self.data_dir, &[]);
-        connection.map_err(|error| format!("Code: 210. DB::Exception: {error} (NETWORK_ERROR)"))
+        let failed = |error| format!("Code: 210. DB::Exception: {error} (NETWORK_ERROR)");
+        let mut connection = connection.map_err(failed)?;
+        if let Some(mark) = mark {
+            connection.query(&format!("SET log_comment = '{mark}'"), "Null", &[])?;
+        }
+        Ok(connection)
+    }
+
+    /// Stops the statement on the connection of this mark, if it still runs. Blocks.
+    ///
+    /// # Errors
+    /// ClickHouse's message.
+    pub fn stop(&self, mark: &str) -> Result<(), String> {
+        // The library cannot stop a statement before its first part; ClickHouse can.
+        let kill = format!("KILL QUERY WHERE Settings['log_comment'] = '{mark}' ASYNC");
+        self.connect(None)?.query(&kill, "Null", &[]).map(drop)
     }
 
     /// Waits a while for running statements, then ends the engine; says whether it came to that.

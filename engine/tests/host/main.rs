@@ -6,5 +6,6 @@ mod fixture;
 mod http;
 mod refusals;
 mod rows;
+mod statements;
 mod streams;
 mod supervision;
