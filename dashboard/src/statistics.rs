@@ -226,7 +226,11 @@ impl View<'_> {
             let rates = self.archive.rates(self.login, &self.period, self.now).await;
             ("Rates", self.period.rate_step(), rates.map(Content::Rates))
         } else {
-            let days = self.archive.days(self.login, &self.period, self.now).await;
+            let mut days = self.archive.days(self.login, &self.period, self.now).await;
+            if view == DaysView::Table {
+                // A chart runs to the right, a table begins with what is new.
+                days = days.map(|days| days.into_iter().rev().collect());
+            }
             ("Usage", self.period.step(), days.map(Content::Volume))
         };
         let (name, step_title) = period::step_words(step);

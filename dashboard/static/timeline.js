@@ -42,10 +42,13 @@ export class Timeline {
     const found = [];
     let at = from;
     for (const edge of edges) {
-      const sum = sums.live.count > 0 ? sums.live : sums.base;
-      if (edge.at > at && sum.count > 0) append(found, { from: at, to: edge.at, down: sum.down, up: sum.up });
-      at = edge.at;
       const changed = sums[edge.kind];
+      // What the archive says does not matter, nor cut anything, where there is a live rate.
+      if (edge.kind === 'live' || sums.live.count === 0) {
+        const sum = sums.live.count > 0 ? sums.live : sums.base;
+        if (edge.at > at && sum.count > 0) found.push({ from: at, to: edge.at, down: sum.down, up: sum.up });
+        at = edge.at;
+      }
       changed.count += edge.sign;
       changed.down += edge.sign * edge.segment.down;
       changed.up += edge.sign * edge.segment.up;
@@ -53,12 +56,6 @@ export class Timeline {
     return found;
   }
 }
-
-const append = (found, next) => {
-  const last = found.at(-1);
-  if (last && last.to === next.from && last.down === next.down && last.up === next.up) last.to = next.to;
-  else found.push(next);
-};
 
 // Two points per stretch, and nothing between stretches that do not touch.
 export const points = (stretches) => {

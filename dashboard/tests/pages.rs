@@ -304,3 +304,12 @@ async fn unchanged_files_are_not_sent_again() {
     assert_eq!(dashboard.get("/static/x/Cargo.toml").await.status(), StatusCode::NOT_FOUND);
     assert_eq!(dashboard.get("/static/x/..%2FCargo.toml").await.status(), StatusCode::NOT_FOUND);
 }
+
+/// The live chart's arithmetic is JavaScript; Node, which `npm ci` needs too, runs its tests.
+#[test]
+fn the_live_chart_draws_what_was_reported_and_nothing_else() {
+    let mut node = std::process::Command::new("node");
+    node.args(["--test", "tests/timeline.test.js"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let ran = node.output().expect("Node.js runs these tests, as it runs `npm ci`: install nodejs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+}
