@@ -55,13 +55,15 @@ impl Service {
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0) as u64
     }
 
-    /// Waits until ClickHouse holds everything that was acknowledged, and the ledger balances.
+    /// Waits until ClickHouse holds everything that was acknowledged, and the ledger balances. Whoever sends must not have
+    /// begun before the service had started.
     pub async fn all_stored(&self) -> Value {
         until("everything acknowledged to be stored", 2 * SOON, async || {
             let (status, ledger) = self.try_get("/api/v1/ledger").await?;
-            let at_rest =
-                ledger["pending"] == 0 && ledger["unaccounted"] == 0 && ledger["total"]["in_flight"] == 0;
-            (status == 200 && at_rest).then_some(ledger)
+            let balanced = ledger["unaccounted"] == 0 && ledger["total"]["in_flight"] == 0;
+            let recorded = self.recorded_before + ledger["total"]["acknowledged"].as_u64()?;
+            (status == 200 && balanced && ledger["stored"] == recorded && ledger["pending"] == 0)
+                .then_some(ledger)
         })
         .await
     }

@@ -2,7 +2,12 @@
 //!
 //! `service.rs` starts and stops the service, `api.rs` asks it, `client.rs` sends it RADIUS; the other files are tests.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a panic is a failed test"
+)]
 
 mod access;
 mod api;

@@ -82,6 +82,35 @@ async fn radclient_session_is_online_then_live_then_billed_to_the_octet() {
     days_and_hours_add_up(&service, hour).await;
 }
 
+/// A session typed in by hand: everything at once, nothing but Acct-Session-Time to tell when it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn radclient_session_without_timestamps_is_one_session_to_the_octet() {
+    let service = Service::start().await;
+    for (status, counters) in [("Start", ""), ("Interim-Update", INTERIM), ("Stop", STOP)] {
+        let attributes = format!(
+            "Acct-Status-Type = {status}\nAcct-Session-Id = \"5\"\nUser-Name = \"bola\"\nNAS-IP-Address = 10.0.0.1\n{counters}\n"
+        );
+        acct(&service, &attributes);
+    }
+    service.all_stored().await;
+    let now = chrono::Utc::now().timestamp();
+    let (from, to) = (rfc3339(now - 7_200), rfc3339(now + 3_600));
+    let summary = service.get(&format!("/api/v1/usage/summary?login=bola&from={from}&to={to}")).await;
+    let sessions = service.get("/api/v1/sessions?login=bola").await;
+    assert_eq!(
+        (&summary["sessions"], &summary["online_seconds"]),
+        (&json!(1), &json!(2_400)),
+        "{summary} {sessions}"
+    );
+    assert_eq!(
+        (&summary["download_octets"], &summary["upload_octets"]),
+        (&json!(DOWNLOAD), &json!(UPLOAD)),
+        "{summary}"
+    );
+    assert_eq!(sessions["items"][0]["terminate_cause"], "User-Request", "{sessions}");
+    assert_eq!(service.get("/api/v1/online?login=bola").await["items"], json!([]));
+}
+
 async fn summary_of_the_hour(service: &Service, hour: i64) -> serde_json::Value {
     let path = format!(
         "/api/v1/usage/summary?login=ada@example.net&from={}&to={}",

@@ -21,8 +21,9 @@ const START: Duration = Duration::from_secs(120);
 
 /// A running service.
 pub struct Service {
-    dir: TempDir,
+    /// Before the folder, which holds what it has to say at its end.
     program: Option<Program>,
+    dir: TempDir,
     wrapper: Vec<String>,
     /// Where it takes accounting.
     pub accounting: SocketAddr,
@@ -30,6 +31,8 @@ pub struct Service {
     pub http: SocketAddr,
     /// A token that may do everything.
     pub token: String,
+    /// Records in the journal when it was started last.
+    pub recorded_before: u64,
 }
 
 /// What the service writes once it is ready.
@@ -49,8 +52,15 @@ impl Service {
     pub async fn start_under(wrapper: Vec<String>) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let dir = tempfile::Builder::new().prefix("radtally-it-").tempdir().unwrap();
-        let mut service =
-            Self { dir, program: None, wrapper, accounting: any, http: any, token: String::new() };
+        let mut service = Self {
+            dir,
+            program: None,
+            wrapper,
+            accounting: any,
+            http: any,
+            token: String::new(),
+            recorded_before: 0,
+        };
         service.write_config();
         service.token =
             service.command(&["token", "create", "--role", "admin", "--name", "tests"], "").trim().to_owned();
@@ -128,12 +138,24 @@ impl Service {
         });
         let Addresses { accounting, http } = addresses.await;
         (self.accounting, self.http) = (accounting[0], http);
-        until("all parts to be up", START, async || {
-            let (status, health) = self.try_get("/api/v1/health").await?;
-            let parts = health["parts"].as_object()?;
-            (status == 200 && parts.values().all(|part| part["status"] == "up")).then_some(())
+        self.all_up().await;
+        let ledger = self.get("/api/v1/ledger").await;
+        self.recorded_before = ["stored", "pending"].iter().filter_map(|part| ledger[part].as_u64()).sum();
+    }
+
+    /// Waits until every part is up.
+    async fn all_up(&self) {
+        let deadline = tokio::time::Instant::now() + START;
+        let mut last = None;
+        until("an answer about every part", 2 * START, async || {
+            let (_, health) = self.try_get("/api/v1/health").await?;
+            let up = health["parts"].as_object()?.values().all(|part| part["status"] == "up");
+            last = Some(health);
+            (up || tokio::time::Instant::now() > deadline).then_some(())
         })
         .await;
+        let health = last.unwrap();
+        assert_eq!(health["status"], "up", "not all parts are up after {START:?}: {health}");
     }
 
     /// Runs another `radtally` command on the same configuration, with `input` as its standard input, and gives what it
