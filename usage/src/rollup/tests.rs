@@ -11,8 +11,9 @@ const START: i64 = 1_000_000;
 /// A step of a session: seconds, octets down and up, delay of the report, whether it is sent twice.
 type Steps = Vec<(u32, u64, u64, i64, bool)>;
 
+/// Steps are longer than reports are delayed, so that event times are in the order of the session's clock.
 fn steps() -> impl Strategy<Value = Steps> {
-    proptest::collection::vec((1u32..400, 0u64..1 << 31, 0u64..1 << 20, 0i64..4, any::<bool>()), 1..30)
+    proptest::collection::vec((7u32..400, 0u64..1 << 31, 0u64..1 << 20, 0i64..4, any::<bool>()), 1..30)
 }
 
 fn record(lsn: u64, time: u32, delay: i64, octets: (u64, u64)) -> Record {
