@@ -5,6 +5,7 @@
 //! after the last sample.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use schema::{Octets, UnixTime};
 use serde::Serialize;
@@ -46,8 +47,8 @@ impl AddAssign for Usage {
 /// V(t) of one session, or of the part of it that belongs to one login.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Curve {
-    /// Ascending in time and in both counters; the first is the start, with zeros.
-    samples: Vec<Sample>,
+    /// Ascending in time and in both counters; the first is the start. Shared by the parts of a session.
+    samples: Arc<[Sample]>,
     /// Where the part that counts begins, if not at the start.
     cut_from: Option<UnixTime>,
     /// Where it ends: times are clamped to it.
@@ -69,7 +70,7 @@ impl Curve {
             same
         });
         let to = samples.last().map_or(start, |last| last.at);
-        Self { samples, cut_from: None, to }
+        Self { samples: samples.into(), cut_from: None, to }
     }
 
     /// The same curve, of which only `[from, to)` counts.

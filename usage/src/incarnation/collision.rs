@@ -9,9 +9,12 @@ use schema::{Octets, StatusType};
 use super::Incarnation;
 use crate::record::Record;
 
+/// More sessions than this do not begin under one identifier in one second; so many names are one session's.
+const MOST: usize = 8;
+
 /// `one`, or the sessions in it.
 pub(super) fn split(one: Incarnation<'_>) -> Vec<Incarnation<'_>> {
-    let lines = join_successors(lines(&one));
+    let lines = join_successors(lines(&one).unwrap_or_default());
     if lines.len() < 2 || !collide(&one, &lines) {
         return vec![one];
     }
@@ -27,11 +30,12 @@ fn part<'r>(one: &Incarnation<'r>, line: Vec<&'r Record>) -> Incarnation<'r> {
     Incarnation::dated(line)
 }
 
-/// Records by who they speak of, each in order: a record joins the line that it agrees with most.
-fn lines<'r>(one: &Incarnation<'r>) -> Vec<Vec<&'r Record>> {
+/// Records by who they speak of, each in order: a record joins the line that it agrees with most. `None`: too many.
+fn lines<'r>(one: &Incarnation<'r>) -> Option<Vec<Vec<&'r Record>>> {
     let mut lines: Vec<(Traits, Vec<&Record>)> = Vec::new();
     for record in &one.records {
         let traits = Traits::of(record);
+        let full = lines.len() == MOST;
         let best = lines
             .iter_mut()
             .filter_map(|line| line.0.agreement(&traits).map(|agreement| (agreement, line)))
@@ -41,10 +45,11 @@ fn lines<'r>(one: &Incarnation<'r>) -> Vec<Vec<&'r Record>> {
                 known.learn(&traits);
                 line.push(record);
             }
+            None if full => return None,
             None => lines.push((traits, vec![record])),
         }
     }
-    lines.into_iter().map(|(_, line)| line).collect()
+    Some(lines.into_iter().map(|(_, line)| line).collect())
 }
 
 /// Puts a line after the one that it continues under another name or address.
