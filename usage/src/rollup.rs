@@ -106,12 +106,14 @@ impl SessionView {
         self.flags.has(RecordFlags::STOP)
     }
 
-    /// The buckets whose records are needed before the curve is right at `boundaries`, as `[start, end)` of event time.
+    /// The buckets whose records are needed before the curve is right at `boundaries` (ascending), as `[start, end)` of
+    /// event time.
     #[must_use]
     pub fn needs_records(&self, boundaries: &[UnixTime]) -> Vec<(UnixTime, UnixTime)> {
         let needed = |bucket: &&Bucket| {
             let [first, last] = self.ends_of(bucket);
-            boundaries.iter().any(|boundary| first.at < *boundary && *boundary < last.at)
+            let next = boundaries.partition_point(|boundary| *boundary <= first.at);
+            boundaries.get(next).is_some_and(|boundary| *boundary < last.at)
         };
         self.buckets.iter().filter(needed).map(|bucket| (bucket.starts_at, bucket.ends_at)).collect()
     }
