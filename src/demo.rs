@@ -26,6 +26,8 @@ const MARKER: &str = ".radtally-demo";
 const SECRET: &str = "testing123";
 /// Reports of a week and more are flagged as too old to be taken at their word; this stays below.
 const OLDEST: Duration = Duration::from_secs(7 * 86_400 - 3_600);
+/// Time between interim updates in the past; the longer, the sooner the past is told.
+const PAST_INTERIM: Duration = Duration::from_secs(600);
 /// How long the service may take to start.
 const START: Duration = Duration::from_secs(120);
 
@@ -103,7 +105,7 @@ async fn play(
         nases: 3,
         interim: args.interim,
         backlog: args.past.min(OLDEST),
-        backlog_interim: Duration::from_secs(300),
+        backlog_interim: PAST_INTERIM,
         duration: None,
         timezone,
         seed: args.seed,

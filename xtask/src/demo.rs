@@ -7,6 +7,9 @@ use anyhow::Context as _;
 
 use crate::{npm, packages, step};
 
+/// What the demo logs: nothing but trouble. That the exporter waits for the engine to start is none.
+const LOG: &str = "warn,radtally_collector::exporter=error";
+
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -33,6 +36,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     step::announce("Starting the demo");
     let program = format!("target/{}/radtally", if args.release { "release" } else { "debug" });
     let mut radtally = Command::new(&program);
-    radtally.args(["--log", "warn", "demo", "--data-dir", "target/demo"]).args(args.options);
+    radtally.args(["--log", LOG, "demo", "--data-dir", "target/demo"]).args(args.options);
     Err(radtally.exec()).with_context(|| format!("cannot run {program}"))
 }
