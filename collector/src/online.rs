@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use schema::live::{LiveFrame, OnlineSession, OnlineTotals};
-use schema::{ClientName, CollectorId, Lsn, NasId, SessionKey, UnixTime};
+use schema::{ClientName, CollectorId, Lsn, NasId, SessionKey, TerminateCause, UnixTime};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +105,12 @@ impl Online {
     #[must_use]
     pub fn get(&self, id: SessionKey, now: UnixTime) -> Option<OnlineSession> {
         self.0.state.read().online(id, now)
+    }
+
+    /// When and why a session ended, where that is remembered: a while longer than it was online.
+    #[must_use]
+    pub fn ended(&self, id: SessionKey) -> Option<(UnixTime, TerminateCause)> {
+        self.0.state.read().ended(id)
     }
 
     /// Sums over everything online.

@@ -102,6 +102,10 @@ impl<'a> Standings<'a> {
             return Standing { state, ended_at: None, cause: None };
         }
         let last_at = session.last_at();
+        // The collector knows of an end before ClickHouse does.
+        if let Some((ended_at, cause)) = self.ended(session).filter(|(ended_at, _)| *ended_at >= last_at) {
+            return closed(ended_at, Some(cause));
+        }
         if session.number < session.of {
             // A later session has its identifier.
             return closed(last_at, None);
@@ -110,6 +114,11 @@ impl<'a> Standings<'a> {
             return closed(last_at, Some(NAS_REBOOT));
         }
         Standing { state: SessionState::PresumedDead, ended_at: Some(last_at), cause: None }
+    }
+
+    fn ended(&self, session: &Session) -> Option<(UnixTime, TerminateCause)> {
+        let newest = session.number == session.of;
+        newest.then(|| self.deps.online.ended(session.key)).flatten()
     }
 
     fn online(&self, session: &Session) -> Option<SessionState> {

@@ -27,9 +27,7 @@ pub fn nowhere() -> Target {
 }
 
 fn start() -> Endpoint {
-    let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("query-api-engine");
-    // What an earlier run left; nothing to remove is no error.
-    _ = std::fs::remove_dir_all(&data_dir);
+    let data_dir = fresh_folder(Path::new(env!("CARGO_TARGET_TMPDIR")));
     let supervisor =
         Supervisor::new(EngineConfig { data_dir, library: None, program: Some(program()) }).unwrap();
     let (endpoint, state) = (supervisor.endpoint(), supervisor.state());
@@ -43,6 +41,18 @@ fn start() -> Endpoint {
     let state = is_up.recv_timeout(Duration::from_secs(60)).expect("the engine settles within a minute");
     assert!(matches!(state, EngineState::Up { .. }), "the engine does not start: {state:?}");
     endpoint
+}
+
+/// A folder of this process. Those of processes that have ended are removed: nobody could when they ended.
+fn fresh_folder(parent: &Path) -> PathBuf {
+    const PREFIX: &str = "query-api-engine-";
+    for folder in std::fs::read_dir(parent).unwrap().flatten() {
+        let name = folder.file_name().into_string().unwrap_or_default();
+        if name.strip_prefix(PREFIX).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+    parent.join(format!("{PREFIX}{}", std::process::id()))
 }
 
 async fn settled(mut state: tokio::sync::watch::Receiver<EngineState>) -> EngineState {

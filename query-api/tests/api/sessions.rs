@@ -165,3 +165,15 @@ async fn a_session_is_live_while_the_collector_says_so_and_over_when_its_nas_res
     assert_eq!(states(&page), [(SessionState::Live, None), (SessionState::Closed, Some(now - 90_000))]);
     assert_eq!(page.items[1].terminate_cause.as_deref(), Some("NAS-Reboot"));
 }
+
+#[tokio::test]
+async fn a_stop_that_is_not_stored_yet_has_ended_the_session_all_the_same() {
+    let now = UnixTime::now().0;
+    let said = session("anna", "a", now - 610, [10, 0, 0, 7]);
+    let mut fixture = Fixture::with_online(&said).await;
+    fixture.store(&said[..2]).await;
+    let page = find(&fixture, SessionFilter { login: Some("anna".into()), ..SessionFilter::default() }).await;
+    let [session] = page.items.as_slice() else { panic!("{page:?}") };
+    assert_eq!((session.state, session.ended_at), (SessionState::Closed, Some(UnixTime(now - 10))));
+    assert_eq!(session.terminate_cause.as_deref(), Some("User-Request"));
+}
