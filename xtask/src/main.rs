@@ -54,6 +54,9 @@ fn main() -> ExitCode {
 
 /// All commands run at the root of the repository, wherever they are called.
 fn enter_workspace() -> anyhow::Result<()> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Cargo's own word at run time: a binary may have been built in another clone.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let root = package.join("..");
     std::env::set_current_dir(&root).with_context(|| format!("entering {}", root.display()))
 }
