@@ -148,7 +148,7 @@ pub async fn engine(args: EngineArgs) -> anyhow::Result<()> {
         .with_context(|| format!("{KEY_VARIABLE} is not set: the engine needs a key"))?;
     let config = HostConfig { listen: args.listen, data_dir: args.data_dir, library: args.library, key };
     engine::host::run(config, on_signal()?).await?;
-    // The library does not come down cleanly with tables open; what it has taken is on disk.
+    // Statements that had to be cut off may still hold their threads; what was acknowledged is on disk.
     std::process::exit(0);
 }
 
