@@ -1,5 +1,7 @@
 //! `GET /sessions`: session history, and who had an address at a time; `GET /sessions/{id}`: one session.
 
+mod address;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -32,7 +34,7 @@ pub struct SessionFilter {
     pub login: Option<String>,
     /// NAS identity, `client/identifier`.
     pub nas: Option<String>,
-    /// An address the session has had, or one in a prefix it has had.
+    /// An address the session has had, or one in a prefix it has had; with `at`, has had at that time.
     pub ip: Option<IpAddr>,
     /// MAC address as `aa:bb:cc:dd:ee:ff`.
     pub mac: Option<String>,
@@ -166,7 +168,11 @@ pub async fn list(
     let online = if filter.since().is_some() { online_keys(deps, &filter.online(), now) } else { Vec::new() };
     let wanted = filter.wanted(&online);
     let stored = stored::find(deps, &wanted, sort, page.cursor, Some(page.limit.saturating_add(1))).await?;
-    let page = Page::cut(stored, page.limit, StoredSession::cursor);
+    let mut page = Page::cut(stored, page.limit, StoredSession::cursor);
+    if let (Some(ip), Some(at)) = (filter.ip, filter.at) {
+        let holders = address::holders(deps, &page.items, ip, at).await?;
+        page.items.retain(|stored| holders.contains(&stored.key()));
+    }
     let items = shown(deps, &page.items, filter, now).await?;
     Ok(Page { items, next: page.next })
 }

@@ -108,6 +108,30 @@ async fn whoever_had_an_address_at_a_time_is_found() {
 }
 
 #[tokio::test]
+async fn an_address_that_changed_within_a_session_belongs_to_whom_it_was_given_next() {
+    let (seven, nine) = ([10, 0, 0, 7], [10, 0, 0, 9]);
+    let mut fixture = Fixture::new().await;
+    let mut moved = session("anna", "a", BEGIN, seven).to_vec();
+    // The address comes after the Start, and is another one from the last report on.
+    moved[0].ip = None;
+    moved[2].ip = Some(nine);
+    fixture.store(&moved).await;
+    fixture.store(&[Said::new(INTERIM, "anna", "a", BEGIN + 900, 900).octets(9_000, 900)]).await;
+    fixture.store(&session("ben", "b", BEGIN + 650, seven)).await;
+    for (ip, seconds, holders) in [
+        (seven, 100, vec!["a"]),
+        (seven, 599, vec!["a"]),
+        (seven, 700, vec!["b"]),
+        (nine, 700, vec!["a"]),
+        (nine, 599, vec![]),
+    ] {
+        let at = Some(UnixTime(BEGIN + seconds));
+        let filter = SessionFilter { ip: Some(ip.into()), at, ..SessionFilter::default() };
+        assert_eq!(ids(&find(&fixture, filter).await), holders, "{ip:?} at {seconds}");
+    }
+}
+
+#[tokio::test]
 async fn a_period_shows_its_part_of_each_session() {
     let mut fixture = Fixture::new().await;
     fixture.store(&session("anna", "a", BEGIN, [10, 0, 0, 7])).await;
