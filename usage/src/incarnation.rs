@@ -2,14 +2,16 @@
 //!
 //! Identifiers are reused: after a reboot, and by clients whose identifiers differ only by the second (pppd). Records that
 //! tell one start (event time − Acct-Session-Time, within a tolerance) belong together. So do records whose starts differ
-//! by their NAS's clock but agree by the arrival: that clock was set in mid-session. Sessions that began in one second are
+//! by their NAS's clock but agree by the arrival: that clock was set in mid-session. And a key names one session at a time:
+//! what would run side by side, though as it arrived its session time and counters only rise, is one session whose records'
+//! times are wrong (a backlog told without Event-Timestamp, a test typed in by hand). Sessions that began in one second are
 //! told apart by User-Name, NAS-Port and address ([`collision`]).
 
 mod collision;
 
-use schema::UnixTime;
+use schema::{UnixMicros, UnixTime};
 
-use crate::record::Record;
+use crate::record::{Record, RecordName};
 
 /// Seconds by which the starts that a session's records tell may differ from one to the next.
 pub const START_TOLERANCE: i64 = 10;
@@ -51,6 +53,29 @@ impl<'r> Incarnation<'r> {
         self.records = records;
     }
 
+    /// The newest event time.
+    fn last_at(&self) -> UnixTime {
+        self.records.iter().map(|record| record.at).max().unwrap_or(self.start)
+    }
+
+    fn first_arrival(&self) -> Option<(UnixMicros, &RecordName)> {
+        self.records.iter().map(|record| (record.arrived_at, &record.name)).min()
+    }
+
+    /// Both as one session, where they would run side by side and nothing falls in the order of arrival.
+    fn join(&self, other: &Self) -> Option<Self> {
+        let side_by_side = other.start <= self.last_at() && self.start <= other.last_at();
+        let mut records: Vec<_> = self.records.iter().chain(&other.records).copied().collect();
+        records.sort_by_key(|record| (record.arrived_at, &record.name));
+        let rises = |pair: &[&Record]| match pair {
+            [before, after] => before.elapsed() <= after.elapsed() && !falls(before, after),
+            _ => true,
+        };
+        let rises = records.windows(2).all(rises);
+        let start = self.start.min(other.start);
+        (side_by_side && rises).then_some(Self { start, dated: true, clock_stepped: true, records })
+    }
+
     /// When it began by the arrival of its records, which tells too late where they were all delayed.
     fn arrived_start(&self) -> UnixTime {
         let starts = self
@@ -64,7 +89,7 @@ impl<'r> Incarnation<'r> {
 /// The sessions of one key, oldest first, from records no two of which are the same.
 pub(crate) fn incarnations<'r>(records: &[&'r Record]) -> Vec<Incarnation<'r>> {
     let (dated, undated): (Vec<_>, Vec<_>) = records.iter().partition(|record| record.elapsed().is_some());
-    let mut found = join_clock_steps(by_start(dated));
+    let mut found = join_side_by_side(join_clock_steps(by_start(dated)));
     found.sort_by_key(|incarnation| incarnation.start);
     assign(&mut found, undated);
     found.iter_mut().for_each(Incarnation::sort);
@@ -100,6 +125,23 @@ fn join_clock_steps(found: Vec<Incarnation<'_>>) -> Vec<Incarnation<'_>> {
             clock_stepped: group.len() > 1,
             records: group.iter().flat_map(|one| one.records.iter().copied()).collect(),
         });
+    }
+    joined
+}
+
+fn falls(before: &Record, after: &Record) -> bool {
+    matches!((before.octets, after.octets), (Some(before), Some(after)) if after.0 < before.0 || after.1 < before.1)
+}
+
+/// Joins sessions that a NAS cannot have had at once under one identifier.
+fn join_side_by_side(mut found: Vec<Incarnation<'_>>) -> Vec<Incarnation<'_>> {
+    found.sort_by(|a, b| a.first_arrival().cmp(&b.first_arrival()));
+    let mut joined: Vec<Incarnation<'_>> = Vec::new();
+    for incarnation in found {
+        match joined.last_mut().and_then(|last| last.join(&incarnation).map(|both| (last, both))) {
+            Some((last, both)) => *last = both,
+            None => joined.push(incarnation),
+        }
     }
     joined
 }

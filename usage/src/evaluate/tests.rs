@@ -103,6 +103,22 @@ fn an_identifier_reused_after_a_reboot_is_another_session() {
 }
 
 #[test]
+fn a_session_told_all_at_once_is_one_session() {
+    let now = |record: Record, order: i64| Record {
+        at: UnixTime(2_000_000),
+        arrived_at: UnixMicros(2_000_000_000_000 + order),
+        ..record
+    };
+    let start = now(record(1, StatusType::START, 0, 0, 0), 1);
+    let stop = now(record(3, StatusType::STOP, 2_400, 4_800, 30), 3);
+    let records = [stop, start, now(interim(2, 1_800, 4_500, 22), 2)];
+    let evaluation = evaluate(&records);
+    assert_eq!(evaluation.sessions.len(), 1);
+    assert_eq!(evaluation.sessions[0].started_at, UnixTime(2_000_000 - 2_400));
+    assert_eq!(total(&records), (4_800, 30));
+}
+
+#[test]
 fn a_lost_start_and_a_repeated_start_change_nothing() {
     let start = |lsn| record(lsn, StatusType::START, 0, 0, 0);
     let end = interim(9, 300, 1_000, 10);
