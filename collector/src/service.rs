@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use schema::health::{HealthBoard, JOURNAL, LISTENER};
+use schema::health::{EXPORTER, HealthBoard, JOURNAL, LISTENER};
 use schema::{CollectorId, Lsn, UnixMicros};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -111,6 +111,9 @@ impl Collector {
     /// # Errors
     /// [`CollectorError`] names the address, file or thread.
     pub fn new(parts: CollectorParts) -> Result<Self, CollectorError> {
+        parts.health.down(JOURNAL, "it is being recovered");
+        parts.health.down(LISTENER, "it is starting");
+        parts.health.degraded(EXPORTER, "it is starting");
         let id = collector_id(&parts.data_dir, &parts.accounting.collector)?;
         let sockets = bind_all(&parts.accounting)?;
         let storage = Arc::new(Disk);
