@@ -32,6 +32,9 @@ use crate::record::AccountingRecord;
 const STRETCH: u64 = 65_536;
 /// Longest wait between two attempts while ClickHouse does not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// How long ClickHouse may take to accept a part of a batch, and to store the whole; then the batch is inserted again.
+const SEND_PATIENCE: Duration = Duration::from_secs(30);
+const END_PATIENCE: Duration = Duration::from_secs(180);
 /// How long the end of the process waits for ClickHouse to take the rest; the next start goes on from the cursor.
 const PATIENCE_AT_END: Duration = Duration::from_secs(5);
 
@@ -90,17 +93,22 @@ impl Exporter {
         self.ledger.progress(self.journal.durable().0, self.cursor.0);
         while !shutdown.is_cancelled() {
             let step = async {
-                self.export(&mut reader, &shutdown).await?;
+                let more = self.export_batch(&mut reader, &shutdown).await?;
                 if Instant::now() >= verify_at {
                     self.verify(&mut verified).await?;
                     verify_at = Instant::now() + Duration::from_secs(self.config.verify_interval);
                 }
-                Ok::<(), ExportError>(())
+                Ok::<bool, ExportError>(more)
             };
-            match step.await {
-                Ok(()) => {
+            // A step that is cut short by the end is begun again, from the cursor.
+            let Some(done) = shutdown.run_until_cancelled(step).await else { break };
+            match done {
+                Ok(more) => {
                     wait = Duration::from_millis(250);
                     self.health.up(EXPORTER);
+                    if more {
+                        continue;
+                    }
                     // Ends too when the journal does.
                     let until = tokio::time::timeout_at(verify_at, durable.changed());
                     _ = shutdown.run_until_cancelled(until).await;
@@ -113,7 +121,7 @@ impl Exporter {
                 }
             }
         }
-        self.finish(reader).await;
+        self.finish().await;
     }
 
     fn fail(&self, error: &ExportError, wait: Duration) {
@@ -122,10 +130,15 @@ impl Exporter {
         warn!(%error, pending, retry_in = ?wait, "records could not be exported; they stay in the journal");
     }
 
-    async fn finish(&mut self, mut reader: Reader) {
+    async fn finish(&mut self) {
+        let mut reader = self.journal.reader(self.cursor.next());
         let ending = CancellationToken::new();
         ending.cancel();
-        match tokio::time::timeout(PATIENCE_AT_END, self.export(&mut reader, &ending)).await {
+        let rest = async {
+            while self.export_batch(&mut reader, &ending).await? {}
+            Ok::<(), ExportError>(())
+        };
+        match tokio::time::timeout(PATIENCE_AT_END, rest).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => info!(%error, cursor = %self.cursor, "the rest is exported at the next start"),
             Err(_) => {
@@ -134,30 +147,34 @@ impl Exporter {
         }
     }
 
-    /// Exports everything durable.
-    async fn export(&mut self, reader: &mut Reader, shutdown: &CancellationToken) -> Result<(), ExportError> {
-        loop {
-            let mut rows = Vec::new();
-            let deadline = Instant::now() + Duration::from_millis(self.config.batch_age_ms);
-            let mut last = self.cursor;
-            while rows.len() < self.config.batch_rows {
-                match reader.next_batch()? {
-                    Some(batch) => {
-                        last = last.max(batch.last());
-                        self.decode(&batch, &mut rows);
-                    }
-                    None if rows.is_empty() || shutdown.is_cancelled() || Instant::now() >= deadline => break,
-                    None => tokio::time::sleep(Duration::from_millis(20)).await,
+    /// Exports a batch of what is durable; `false` where there was nothing. One at a time, so that a NAS that never pauses
+    /// keeps neither health nor comparison waiting.
+    async fn export_batch(
+        &mut self,
+        reader: &mut Reader,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, ExportError> {
+        let mut rows = Vec::new();
+        let deadline = Instant::now() + Duration::from_millis(self.config.batch_age_ms);
+        let mut last = self.cursor;
+        while rows.len() < self.config.batch_rows {
+            match reader.next_batch()? {
+                Some(batch) => {
+                    last = last.max(batch.last());
+                    self.decode(&batch, &mut rows);
                 }
+                None if rows.is_empty() || shutdown.is_cancelled() || Instant::now() >= deadline => break,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
             }
-            if last == self.cursor {
-                return Ok(());
-            }
-            self.insert(&rows).await?;
-            self.cursor = last;
-            self.cursor_file.write(self.cursor, &[]).map_err(ExportError::Cursor)?;
-            self.ledger.progress(self.journal.durable().0, self.cursor.0);
         }
+        if last == self.cursor {
+            return Ok(false);
+        }
+        self.insert(&rows).await?;
+        self.cursor = last;
+        self.cursor_file.write(self.cursor, &[]).map_err(ExportError::Cursor)?;
+        self.ledger.progress(self.journal.durable().0, self.cursor.0);
+        Ok(true)
     }
 
     fn decode(&self, batch: &Batch, rows: &mut Vec<RecordRow>) {
@@ -173,7 +190,8 @@ impl Exporter {
         // Deduplication by block would skip the views of a batch that is inserted again.
         let client =
             self.clickhouse.clone().with_setting("insert_deduplicate", "0").with_setting("async_insert", "0");
-        let mut insert = client.insert::<RecordRow>("accounting_records").await?;
+        let insert = client.insert::<RecordRow>("accounting_records").await?;
+        let mut insert = insert.with_timeouts(Some(SEND_PATIENCE), Some(END_PATIENCE));
         for row in rows {
             insert.write(row).await?;
         }
