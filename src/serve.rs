@@ -32,6 +32,8 @@ use crate::config::Config;
 
 /// Time between two looks at how ClickHouse and the database do.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long ClickHouse may take to answer a question that costs nothing.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long open requests may go on when the service is asked to end.
 const HTTP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -276,10 +278,15 @@ async fn look_after_clickhouse(
         });
         match down {
             Some(reason) => health.down(CLICKHOUSE, reason),
-            None if migrated => match client.query("SELECT 1").execute().await {
-                Ok(()) => health.up(CLICKHOUSE),
-                Err(error) => health.down(CLICKHOUSE, error.to_string()),
-            },
+            None if migrated => {
+                match tokio::time::timeout(ANSWER, client.query("SELECT 1").execute()).await {
+                    Ok(Ok(())) => health.up(CLICKHOUSE),
+                    Ok(Err(error)) => health.down(CLICKHOUSE, error.to_string()),
+                    Err(_) => {
+                        health.down(CLICKHOUSE, format!("it has not answered for {} s", ANSWER.as_secs()))
+                    }
+                }
+            }
             None => match migrate_clickhouse(&target).await {
                 Ok(applied) => {
                     migrated = true;

@@ -90,7 +90,7 @@ impl Exporter {
         let mut verify_at = Instant::now();
         let mut durable = self.journal.subscribe();
         let mut wait = Duration::from_millis(250);
-        self.ledger.progress(self.journal.durable().0, self.cursor.0);
+        self.ledger.exported(self.cursor);
         while !shutdown.is_cancelled() {
             let step = async {
                 let more = self.export_batch(&mut reader, &shutdown).await?;
@@ -173,7 +173,7 @@ impl Exporter {
         self.insert(&rows).await?;
         self.cursor = last;
         self.cursor_file.write(self.cursor, &[]).map_err(ExportError::Cursor)?;
-        self.ledger.progress(self.journal.durable().0, self.cursor.0);
+        self.ledger.exported(self.cursor);
         Ok(true)
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use schema::{ClientName, UnixTime};
+use schema::{ClientName, Lsn, UnixTime};
 use serde::Serialize;
 
 use crate::journal::Hole;
@@ -221,10 +221,14 @@ impl Ledger {
         self.0.kernel_drops.fetch_add(datagrams, Ordering::Relaxed);
     }
 
-    /// Notes how far the journal is durable and how far ClickHouse holds it, as record numbers.
-    pub fn progress(&self, durable: u64, exported: u64) {
-        self.0.durable.store(durable, Ordering::Relaxed);
-        self.0.exported.store(exported, Ordering::Relaxed);
+    /// Notes how far the journal is durable.
+    pub fn durable(&self, lsn: Lsn) {
+        self.0.durable.store(lsn.0, Ordering::Relaxed);
+    }
+
+    /// Notes how far ClickHouse holds the journal.
+    pub fn exported(&self, lsn: Lsn) {
+        self.0.exported.store(lsn.0, Ordering::Relaxed);
     }
 
     /// Notes the records that the journal has lost to damage.

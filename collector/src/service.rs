@@ -312,6 +312,7 @@ async fn tick(ledger: Ledger, journal: Journal<Ticket>, health: HealthBoard, shu
             JournalStatus::Running => health.up(JOURNAL),
             JournalStatus::Stopped { reason, .. } => health.down(JOURNAL, &*reason),
         }
+        ledger.durable(journal.durable());
         ledger.lost(journal.holes());
         metrics::publish(&ledger.report());
         if shutdown.run_until_cancelled(every.tick()).await.is_none() {
