@@ -17,7 +17,10 @@ use xxhash_rust::xxh3::xxh3_128;
 use statements::statements;
 
 /// The migrations in their order: name and text.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_accounting", include_str!("../clickhouse/0001_accounting.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_accounting", include_str!("../clickhouse/0001_accounting.sql")),
+    ("0002_settled", include_str!("../clickhouse/0002_settled.sql")),
+];
 
 /// The table of what was applied.
 const LOG: &str = "CREATE TABLE IF NOT EXISTS migrations {on_cluster} (name String, digest String, applied_at DateTime('UTC')) \
