@@ -9,7 +9,8 @@ ALTER TABLE accounting_records {on_cluster}
     ADD COLUMN IF NOT EXISTS agent_circuit_id      String AFTER nas_port_id,
     ADD COLUMN IF NOT EXISTS agent_remote_id       String AFTER agent_circuit_id,
     ADD COLUMN IF NOT EXISTS download_limit_bps    UInt64 AFTER agent_remote_id,
-    ADD COLUMN IF NOT EXISTS upload_limit_bps      UInt64 AFTER download_limit_bps;
+    ADD COLUMN IF NOT EXISTS upload_limit_bps      UInt64 AFTER download_limit_bps,
+    ADD INDEX IF NOT EXISTS by_arrival arrived_at TYPE minmax GRANULARITY 1;
 
 ALTER TABLE usage_5m {on_cluster}
     ADD COLUMN IF NOT EXISTS min_input_ipv6  SimpleAggregateFunction(min, UInt64) AFTER max_output,
@@ -168,9 +169,9 @@ CREATE TABLE IF NOT EXISTS settled_sessions {on_cluster}
     amended_upload    Array(Int64),
     settled_at        DateTime64(3, 'UTC')
 )
-ENGINE = {replicated}MergeTree
+ENGINE = {replicated}ReplacingMergeTree(revision)
 PARTITION BY generation
-ORDER BY (session_key, revision, number)
+ORDER BY (session_key, number)
 {durable};
 
 -- The rules by which usage is computed: each NAS's policy over time. The greatest version holds.

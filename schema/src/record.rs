@@ -168,6 +168,30 @@ impl BitOrAssign for RecordFlags {
     }
 }
 
+/// What a session counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionKind(pub u8);
+
+impl SessionKind {
+    /// All of a subscriber's traffic.
+    pub const SESSION: Self = Self(0);
+    /// One service's part of its parent's traffic; never added to it.
+    pub const SERVICE: Self = Self(1);
+    /// One queue's part of its parent's traffic; never added to it.
+    pub const QUEUE: Self = Self(2);
+}
+
+impl fmt::Display for SessionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::SERVICE => "service",
+            Self::QUEUE => "queue",
+            _ => "session",
+        })
+    }
+}
+
 /// A row of `accounting_records`: everything a NAS said in one packet, without its secrets.
 ///
 /// Times are seconds since 1970 UTC unless said otherwise; absent numbers are 0, absent texts empty, absent addresses
@@ -198,6 +222,8 @@ pub struct RecordRow {
     pub login: String,
     /// Acct-Status-Type.
     pub status_type: u32,
+    /// [`SessionKind`].
+    pub kind: u8,
     /// Event time: Event-Timestamp, else arrival − Acct-Delay-Time; the arrival where that is impossible.
     pub event_at: u32,
     /// Event time − Acct-Session-Time; 0 where unknown.
@@ -214,6 +240,10 @@ pub struct RecordRow {
     pub input_octets: u64,
     /// Download: Acct-Output-Octets with Gigawords.
     pub output_octets: u64,
+    /// The vendor's separate count of IPv6 octets from the subscriber.
+    pub input_ipv6_octets: u64,
+    /// The vendor's separate count of IPv6 octets to the subscriber.
+    pub output_ipv6_octets: u64,
     /// Acct-Input-Packets.
     pub input_packets: u32,
     /// Acct-Output-Packets.
@@ -236,6 +266,14 @@ pub struct RecordRow {
     pub nas_port: u32,
     /// NAS-Port-Id.
     pub nas_port_id: String,
+    /// Agent-Circuit-Id (RFC 4679 3.3.1).
+    pub agent_circuit_id: String,
+    /// Agent-Remote-Id (RFC 4679 3.3.2).
+    pub agent_remote_id: String,
+    /// Rate to the subscriber that the NAS says it allows, bit/s.
+    pub download_limit_bps: u64,
+    /// Rate from the subscriber that the NAS says it allows, bit/s.
+    pub upload_limit_bps: u64,
     /// Hash of all attributes but Acct-Delay-Time, Event-Timestamp, Proxy-State and Message-Authenticator: the same
     /// for a retransmission under a new identifier.
     pub digest: u128,

@@ -3,17 +3,47 @@
 //! The same code serves the engine, which knows all of a session's records, and the tracker, which takes them as they
 //! arrive.
 
-use schema::{Octets, StatusType, UnixTime};
+use schema::{BitsPerSecond, Octets, StatusType, UnixTime};
 use serde::{Deserialize, Serialize};
 
-/// Fastest port assumed, octets per second (10 Gbit/s).
-const FASTEST: u64 = 10_000_000_000 / 8;
 /// Seconds of slack before a step is implausible: counters and times of one report need not be of one moment.
 const SLACK: u64 = 3_600;
-/// A step of at most this many octets is never implausible.
-pub(crate) const ALWAYS_PLAUSIBLE: Octets = Octets(FASTEST * SLACK);
 const WRAP: u64 = 1 << 32;
 const NOTHING: (Octets, Octets) = (Octets(0), Octets(0));
+
+/// The port that a session's traffic goes through, by its speed in octets per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Port(u64);
+
+impl Default for Port {
+    /// The fastest port assumed: 10 Gbit/s.
+    fn default() -> Self {
+        Self(10_000_000_000 / 8)
+    }
+}
+
+impl Port {
+    /// A port of this speed; the default where it is not known.
+    pub(crate) fn of(speed: Option<BitsPerSecond>) -> Self {
+        speed.map_or_else(Self::default, |speed| Self(speed.0 / 8))
+    }
+
+    /// A step of at most this many octets is never implausible.
+    pub(crate) const fn always_plausible(self) -> Octets {
+        self.most(0, SLACK)
+    }
+
+    /// Whether the port may carry so many octets in `seconds`.
+    pub(crate) fn is_plausible(self, octets: Octets, seconds: i64) -> bool {
+        octets <= self.most(seconds, SLACK)
+    }
+
+    /// Most octets that the port carries in `seconds` and the slack.
+    const fn most(self, seconds: i64, slack: u64) -> Octets {
+        let seconds = if seconds < 0 { 0 } else { seconds.unsigned_abs() };
+        Octets(self.0.saturating_mul(seconds.saturating_add(slack)))
+    }
+}
 
 /// What a record was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +73,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counters {
     gigawords: bool,
+    port: Port,
     /// As last reported.
     reported: (Octets, Octets),
     total: (Octets, Octets),
@@ -52,8 +83,8 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Counters of a session that began at `start`, if that is known.
-    pub(crate) const fn new(gigawords: bool, start: Option<UnixTime>) -> Self {
-        Self { gigawords, reported: NOTHING, total: NOTHING, at: start }
+    pub(crate) const fn new(gigawords: bool, port: Port, start: Option<UnixTime>) -> Self {
+        Self { gigawords, port, reported: NOTHING, total: NOTHING, at: start }
     }
 
     /// Notes that the session's NAS sends Gigawords: its counters do not wrap.
@@ -95,7 +126,7 @@ impl Counters {
             return Verdict::StopWithoutOctets;
         }
         let (added, reported, verdict) = self.step(now, at);
-        if self.at.is_some_and(|before| !is_plausible(added.0.max(added.1), at.since(before))) {
+        if self.at.is_some_and(|before| !self.port.is_plausible(added.0.max(added.1), at.since(before))) {
             return Verdict::Implausible;
         }
         self.total = (self.total.0 + added.0, self.total.1 + added.1);
@@ -126,18 +157,8 @@ impl Counters {
 
     fn wrapped(&self, before: Octets, now: Octets, at: UnixTime) -> bool {
         let seconds = self.at.map_or(0, |reported| at.since(reported));
-        !self.gigawords && before.0 < WRAP && unwrapped(before, now) <= most(seconds, 0)
+        !self.gigawords && before.0 < WRAP && unwrapped(before, now) <= self.port.most(seconds, 0)
     }
-}
-
-/// Whether a port may carry so many octets in `seconds`.
-pub(crate) fn is_plausible(octets: Octets, seconds: i64) -> bool {
-    octets <= most(seconds, SLACK)
-}
-
-/// Most octets that a port carries in `seconds` and the slack.
-fn most(seconds: i64, slack: u64) -> Octets {
-    Octets(FASTEST.saturating_mul(u64::try_from(seconds).unwrap_or(0).saturating_add(slack)))
 }
 
 const fn unwrapped(before: Octets, now: Octets) -> Octets {

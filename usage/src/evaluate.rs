@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use schema::{Login, StatusType, TerminateCause, UnixTime};
+use schema::{Login, Octets, StatusType, TerminateCause, UnixTime};
 
-use crate::counters::{Counters, Verdict};
+use crate::counters::{Counters, Port, Verdict};
 use crate::curve::{Curve, Sample};
 use crate::incarnation::{Incarnation, START_TOLERANCE, incarnations};
+use crate::policy::PolicyHistory;
 use crate::record::{Record, RecordName};
 
 /// One session of a key.
@@ -26,28 +27,79 @@ pub struct Session {
     pub curves: Vec<(Login, Curve)>,
 }
 
+impl Session {
+    /// Its newest sample.
+    #[must_use]
+    pub fn last_at(&self) -> UnixTime {
+        self.curves.iter().map(|(_, curve)| curve.ends_at()).max().unwrap_or(self.started_at)
+    }
+}
+
+/// What a record was found to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is.
+    pub verdict: Verdict,
+    /// Its session's place in [`Evaluation::sessions`].
+    pub session: usize,
+    /// When it speaks, by its session's clock.
+    pub at: UnixTime,
+    /// What it adds, download first.
+    pub added: (Octets, Octets),
+    /// Counters of the session after it.
+    pub total: (Octets, Octets),
+    /// The record that it repeats.
+    pub repeats: Option<RecordName>,
+}
+
 /// What a key's records mean.
 #[derive(Clone, Debug, Default)]
 pub struct Evaluation {
     /// The key's sessions, oldest first.
     pub sessions: Vec<Session>,
-    /// A verdict for each record.
-    pub verdicts: BTreeMap<RecordName, Verdict>,
+    /// What each record was found to say.
+    pub findings: BTreeMap<RecordName, Finding>,
 }
 
-/// Evaluates all records of one session key.
+/// Evaluates all records of one session key by the policies of its NAS.
 #[must_use]
-pub fn evaluate(records: &[Record]) -> Evaluation {
+pub fn evaluate(records: &[Record], policies: &PolicyHistory) -> Evaluation {
     let mut evaluation = Evaluation::default();
     let (distinct, repeated) = distinct(records);
-    evaluation.verdicts.extend(repeated.iter().map(|record| (record.name.clone(), Verdict::Duplicate)));
     for mut incarnation in incarnations(&distinct) {
         start_with(&mut incarnation, &repeated);
-        let reused = !evaluation.sessions.is_empty();
-        let session = build(&incarnation, reused, &mut evaluation.verdicts);
-        evaluation.sessions.push(session);
+        build(&incarnation, policies, &mut evaluation);
     }
+    evaluation.find_repeated(&distinct, &repeated);
     evaluation
+}
+
+impl Evaluation {
+    /// How often each verdict was given.
+    #[must_use]
+    pub fn verdicts(&self) -> BTreeMap<Verdict, u64> {
+        let mut counts = BTreeMap::new();
+        for finding in self.findings.values() {
+            *counts.entry(finding.verdict).or_default() += 1;
+        }
+        counts
+    }
+
+    fn find_repeated(&mut self, distinct: &[&Record], repeated: &[&Record]) {
+        let originals: HashMap<u128, &RecordName> =
+            distinct.iter().map(|record| (record.digest, &record.name)).collect();
+        for record in repeated {
+            let original = originals.get(&record.digest).copied();
+            let Some(finding) = original.and_then(|name| self.findings.get(name)) else { continue };
+            let finding = Finding {
+                verdict: Verdict::Duplicate,
+                added: (Octets(0), Octets(0)),
+                repeats: original.cloned(),
+                ..finding.clone()
+            };
+            self.findings.insert(record.name.clone(), finding);
+        }
+    }
 }
 
 /// One record per digest, the first to arrive, and the others.
@@ -79,27 +131,35 @@ fn start_with(incarnation: &mut Incarnation<'_>, repeated: &[&Record]) {
     }
 }
 
-fn build(one: &Incarnation<'_>, reused: bool, verdicts: &mut BTreeMap<RecordName, Verdict>) -> Session {
+/// Adds a session and what its records say.
+fn build(one: &Incarnation<'_>, policies: &PolicyHistory, to: &mut Evaluation) {
+    let session = to.sessions.len();
+    let policy = policies.at(one.start);
     let gigawords = one.records.iter().any(|record| record.gigawords);
-    let mut counters = Counters::new(gigawords, one.dated.then_some(one.start));
+    let mut counters = Counters::new(gigawords, Port::of(policy.port_speed), one.dated.then_some(one.start));
     let mut samples: Vec<(Sample, &Login)> = Vec::with_capacity(one.records.len());
     let mut stopped = None;
     for (record, late) in one.records.iter().zip(late(&one.records)) {
         let at = one.time(record);
-        let verdict = match counters.take(record.status, record.octets, at) {
-            Verdict::Ok if reused && samples.is_empty() => Verdict::IdReused,
+        let before = counters.total();
+        let octets = record.counters.map(|counters| policy.octets(counters));
+        let verdict = match counters.take(record.status, octets, at) {
+            Verdict::Ok if session > 0 && samples.is_empty() => Verdict::IdReused,
             Verdict::Ok if late => Verdict::Late,
             verdict => verdict,
         };
-        verdicts.insert(record.name.clone(), verdict);
-        let (download, upload) = counters.total();
+        let total = counters.total();
+        let added = (total.0 - before.0, total.1 - before.1);
+        let finding = Finding { verdict, session, at, added, total, repeats: None };
+        to.findings.insert(record.name.clone(), finding);
+        let (download, upload) = total;
         samples.push((Sample { at, download, upload }, &record.login));
         if record.status == StatusType::STOP {
             stopped = Some((at, record.cause));
         }
     }
     let curves = by_login(one.start, &samples);
-    Session { started_at: one.start, clock_stepped: one.clock_stepped, stopped, curves }
+    to.sessions.push(Session { started_at: one.start, clock_stepped: one.clock_stepped, stopped, curves });
 }
 
 /// For each record, in the order of the session's clock, whether a later one had arrived before it.

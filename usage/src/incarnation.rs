@@ -48,7 +48,7 @@ impl<'r> Incarnation<'r> {
     fn sort(&mut self) {
         let mut records = std::mem::take(&mut self.records);
         records.sort_by_cached_key(|record| {
-            (self.time(record), record.rank(), record.octets, record.name.clone())
+            (self.time(record), record.rank(), record.counters, record.name.clone())
         });
         self.records = records;
     }
@@ -130,7 +130,7 @@ fn join_clock_steps(found: Vec<Incarnation<'_>>) -> Vec<Incarnation<'_>> {
 }
 
 fn falls(before: &Record, after: &Record) -> bool {
-    matches!((before.octets, after.octets), (Some(before), Some(after)) if after.0 < before.0 || after.1 < before.1)
+    matches!((before.counters, after.counters), (Some(before), Some(after)) if !after.is_at_least(&before))
 }
 
 /// Joins sessions that a NAS cannot have had at once under one identifier.

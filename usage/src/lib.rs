@@ -4,6 +4,7 @@
 //! repetition never matter. A [`Curve`] is one session's counters over time. [`SessionView`] makes the same curve from the
 //! rollups of a well-behaved session, without its records. [`Tracker`] follows a session record by record as they arrive.
 
+pub mod amend;
 mod counters;
 pub mod curve;
 pub mod evaluate;
@@ -14,12 +15,13 @@ pub mod record;
 pub mod rollup;
 pub mod tracker;
 
+pub use amend::{Amendment, amendments};
 pub use counters::Verdict;
 pub use curve::{Curve, Sample, Usage};
-pub use evaluate::{Evaluation, Session, evaluate};
+pub use evaluate::{Evaluation, Finding, Session, evaluate};
 pub use incarnation::START_TOLERANCE;
 pub use period::{Calendar, Step};
-pub use policy::{NasPolicy, PolicyBook, PolicyHistory};
+pub use policy::{NasPolicy, PolicyBook, PolicyHistory, RawCounters};
 pub use record::{Record, RecordName};
 pub use rollup::{Bucket, Dirty, SessionView};
 pub use tracker::{Tracker, TrackerInput};

@@ -44,7 +44,7 @@ pub struct NasPolicy {
 
 /// Counters as a NAS reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Counters {
+pub struct RawCounters {
     /// Acct-Input-Octets with Gigawords.
     pub input: Octets,
     /// Acct-Output-Octets with Gigawords.
@@ -55,11 +55,44 @@ pub struct Counters {
     pub output_ipv6: Octets,
 }
 
+impl RawCounters {
+    /// Standard counters alone.
+    #[must_use]
+    pub const fn standard(input: Octets, output: Octets) -> Self {
+        Self { input, output, input_ipv6: Octets(0), output_ipv6: Octets(0) }
+    }
+
+    /// The lesser of each counter.
+    pub(crate) fn least(&self, other: &Self) -> Self {
+        self.each(other, Octets::min)
+    }
+
+    /// The greater of each counter.
+    pub(crate) fn greatest(&self, other: &Self) -> Self {
+        self.each(other, Octets::max)
+    }
+
+    fn each(&self, other: &Self, choose: fn(Octets, Octets) -> Octets) -> Self {
+        Self {
+            input: choose(self.input, other.input),
+            output: choose(self.output, other.output),
+            input_ipv6: choose(self.input_ipv6, other.input_ipv6),
+            output_ipv6: choose(self.output_ipv6, other.output_ipv6),
+        }
+    }
+
+    /// Whether neither standard counter is below `earlier`'s.
+    #[must_use]
+    pub fn is_at_least(&self, earlier: &Self) -> bool {
+        self.input >= earlier.input && self.output >= earlier.output
+    }
+}
+
 impl NasPolicy {
     /// Download and upload.
     #[must_use]
-    pub fn octets(&self, counters: Counters) -> (Octets, Octets) {
-        let Counters { mut input, mut output, input_ipv6, output_ipv6 } = counters;
+    pub fn octets(&self, counters: RawCounters) -> (Octets, Octets) {
+        let RawCounters { mut input, mut output, input_ipv6, output_ipv6 } = counters;
         if self.ipv6_counters == Ipv6Counters::Separate {
             input += input_ipv6;
             output += output_ipv6;
@@ -150,8 +183,13 @@ mod tests {
     const REVERSED: NasPolicy =
         NasPolicy { direction: Direction::Reversed, ipv6_counters: Ipv6Counters::Included, port_speed: None };
 
-    fn counters() -> Counters {
-        Counters { input: Octets(1), output: Octets(20), input_ipv6: Octets(300), output_ipv6: Octets(4_000) }
+    fn counters() -> RawCounters {
+        RawCounters {
+            input: Octets(1),
+            output: Octets(20),
+            input_ipv6: Octets(300),
+            output_ipv6: Octets(4_000),
+        }
     }
 
     #[test]

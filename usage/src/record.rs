@@ -6,6 +6,8 @@ use schema::{
     CollectorId, Login, Lsn, Octets, RecordFlags, RecordRow, StatusType, TerminateCause, UnixMicros, UnixTime,
 };
 
+use crate::policy::RawCounters;
+
 /// What names a record for ever.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordName {
@@ -30,8 +32,8 @@ pub struct Record {
     pub status: StatusType,
     /// Acct-Session-Time.
     pub session_time: Option<u32>,
-    /// Download counter (RADIUS output) and upload counter (RADIUS input); `None` where the record carries neither.
-    pub octets: Option<(Octets, Octets)>,
+    /// Its counters as reported; `None` where it carries none.
+    pub counters: Option<RawCounters>,
     /// Whether it carries Gigawords.
     pub gigawords: bool,
     /// User-Name.
@@ -56,9 +58,12 @@ impl From<&RecordRow> for Record {
             arrived_at: UnixMicros(row.arrived_at),
             status: StatusType(row.status_type),
             session_time: flags.has(RecordFlags::SESSION_TIME).then_some(row.session_time),
-            octets: flags
-                .has(RecordFlags::OCTETS)
-                .then_some((Octets(row.output_octets), Octets(row.input_octets))),
+            counters: flags.has(RecordFlags::OCTETS).then_some(RawCounters {
+                input: Octets(row.input_octets),
+                output: Octets(row.output_octets),
+                input_ipv6: Octets(row.input_ipv6_octets),
+                output_ipv6: Octets(row.output_ipv6_octets),
+            }),
             gigawords: flags.has(RecordFlags::GIGAWORDS),
             login: row.login.as_str().into(),
             nas_port: Some(row.nas_port).filter(|port| *port != 0),

@@ -10,9 +10,10 @@
 
 use schema::{Octets, RecordFlags, UnixTime};
 
-use crate::counters::{ALWAYS_PLAUSIBLE, is_plausible};
+use crate::counters::Port;
 use crate::curve::{Curve, Sample};
 use crate::incarnation::START_TOLERANCE;
+use crate::policy::{NasPolicy, PolicyHistory, RawCounters};
 use crate::record::Record;
 
 /// One row of a rollup: what is known of a session's records in one bucket.
@@ -28,10 +29,8 @@ pub struct Bucket {
     pub event_at: (UnixTime, UnixTime),
     /// Least and greatest Acct-Session-Time.
     pub session_time: (u32, u32),
-    /// Least and greatest download counter.
-    pub download: (Octets, Octets),
-    /// Least and greatest upload counter.
-    pub upload: (Octets, Octets),
+    /// Least and greatest of each counter.
+    pub counters: (RawCounters, RawCounters),
     /// All records' flags.
     pub flags: RecordFlags,
 }
@@ -63,17 +62,19 @@ pub enum Dirty {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionView {
     started_at: UnixTime,
+    policy: NasPolicy,
     flags: RecordFlags,
     buckets: Vec<Bucket>,
     samples: Vec<Sample>,
 }
 
 impl SessionView {
-    /// The session that `buckets` (all of one key, in any order, several per bucket allowed) describe.
+    /// The session that `buckets` (all of one key, in any order, several per bucket allowed) describe, by its NAS's
+    /// policies.
     ///
     /// # Errors
     /// [`Dirty`]: it is not well-behaved.
-    pub fn new(mut buckets: Vec<Bucket>) -> Result<Self, Dirty> {
+    pub fn new(mut buckets: Vec<Bucket>, policies: &PolicyHistory) -> Result<Self, Dirty> {
         buckets.sort_unstable_by_key(|bucket| bucket.starts_at);
         buckets.dedup_by(|later, earlier| later.starts_at == earlier.starts_at && earlier.join(later));
         let started_at = buckets.iter().map(|bucket| bucket.started_at.0).min().ok_or(Dirty::Empty)?;
@@ -85,11 +86,12 @@ impl SessionView {
         if latest.since(started_at) > START_TOLERANCE {
             return Err(Dirty::Starts);
         }
-        check_steps(&buckets)?;
-        if !flags.has(RecordFlags::GIGAWORDS) && buckets.iter().any(Bucket::may_hide_a_wrap) {
+        let policy = policies.at(started_at);
+        check_steps(&buckets, policy)?;
+        if !flags.has(RecordFlags::GIGAWORDS) && buckets.iter().any(|bucket| bucket.may_hide_a_wrap(policy)) {
             return Err(Dirty::Wrap);
         }
-        let mut view = Self { started_at, flags, buckets, samples: Vec::new() };
+        let mut view = Self { started_at, policy, flags, buckets, samples: Vec::new() };
         view.samples = view.buckets.iter().flat_map(|bucket| view.ends_of(bucket)).collect();
         Ok(view)
     }
@@ -124,7 +126,8 @@ impl SessionView {
     /// [`Dirty::Fall`]: between the bucket's ends a counter fell, which the rollup cannot show.
     pub fn refine(&mut self, records: &[Record]) -> Result<(), Dirty> {
         for record in records {
-            if let (Some(elapsed), Some((download, upload))) = (record.elapsed(), record.octets) {
+            if let (Some(elapsed), Some(counters)) = (record.elapsed(), record.counters) {
+                let (download, upload) = self.policy.octets(counters);
                 self.samples.push(Sample { at: self.started_at.plus(elapsed), download, upload });
             }
         }
@@ -143,11 +146,11 @@ impl SessionView {
     }
 
     fn ends_of(&self, bucket: &Bucket) -> [Sample; 2] {
-        let at = |time: u32| self.started_at.plus(time.into());
-        [
-            Sample { at: at(bucket.session_time.0), download: bucket.download.0, upload: bucket.upload.0 },
-            Sample { at: at(bucket.session_time.1), download: bucket.download.1, upload: bucket.upload.1 },
-        ]
+        [bucket.first(self.policy), bucket.last(self.policy)].map(|(time, download, upload)| Sample {
+            at: self.started_at.plus(time.into()),
+            download,
+            upload,
+        })
     }
 }
 
@@ -160,16 +163,17 @@ const DOUBTFUL: [RecordFlags; 4] = [
 ];
 
 /// Checks the steps between and within buckets; the first step is from zero at the start.
-fn check_steps(buckets: &[Bucket]) -> Result<(), Dirty> {
+fn check_steps(buckets: &[Bucket], policy: NasPolicy) -> Result<(), Dirty> {
+    let port = Port::of(policy.port_speed);
     let mut before = (0, Octets(0), Octets(0));
     for bucket in buckets {
-        let (first, last) = (bucket.first(), bucket.last());
+        let (first, last) = (bucket.first(policy), bucket.last(policy));
         if before.0 > first.0 || before.1 > first.1 || before.2 > first.2 {
             return Err(Dirty::Fall);
         }
         let between = (first.1 - before.1).max(first.2 - before.2);
         let within = (last.1 - first.1).max(last.2 - first.2);
-        if !is_plausible(between, i64::from(first.0 - before.0)) || within > ALWAYS_PLAUSIBLE {
+        if !port.is_plausible(between, i64::from(first.0 - before.0)) || within > port.always_plausible() {
             return Err(Dirty::Implausible);
         }
         before = last;
@@ -179,20 +183,22 @@ fn check_steps(buckets: &[Bucket]) -> Result<(), Dirty> {
 
 impl Bucket {
     /// Least session time and counters.
-    const fn first(&self) -> (u32, Octets, Octets) {
-        (self.session_time.0, self.download.0, self.upload.0)
+    fn first(&self, policy: NasPolicy) -> (u32, Octets, Octets) {
+        let (download, upload) = policy.octets(self.counters.0);
+        (self.session_time.0, download, upload)
     }
 
     /// Greatest session time and counters.
-    const fn last(&self) -> (u32, Octets, Octets) {
-        (self.session_time.1, self.download.1, self.upload.1)
+    fn last(&self, policy: NasPolicy) -> (u32, Octets, Octets) {
+        let (download, upload) = policy.octets(self.counters.1);
+        (self.session_time.1, download, upload)
     }
 
     /// Whether a 32-bit counter may have wrapped between two samples within: before a wrap it is reported in its upper half,
     /// unless 2 GiB pass between two samples.
-    fn may_hide_a_wrap(&self) -> bool {
-        let several = self.session_time.0 < self.session_time.1;
-        several && self.download.1.max(self.upload.1) >= Octets(1 << 31)
+    fn may_hide_a_wrap(&self, policy: NasPolicy) -> bool {
+        let (_, download, upload) = self.last(policy);
+        self.session_time.0 < self.session_time.1 && download.max(upload) >= Octets(1 << 31)
     }
 
     /// Takes in another row of the same bucket.
@@ -203,8 +209,8 @@ impl Bucket {
         widen(&mut self.started_at, other.started_at);
         widen(&mut self.event_at, other.event_at);
         widen(&mut self.session_time, other.session_time);
-        widen(&mut self.download, other.download);
-        widen(&mut self.upload, other.upload);
+        self.counters =
+            (self.counters.0.least(&other.counters.0), self.counters.1.greatest(&other.counters.1));
         self.flags |= other.flags;
         true
     }

@@ -3,6 +3,7 @@ use schema::{Lsn, Octets, UnixMicros};
 
 use super::*;
 use crate::curve::Usage;
+use crate::policy::RawCounters;
 
 const WRAP: u64 = 1 << 32;
 
@@ -13,7 +14,7 @@ fn record(lsn: u64, status: StatusType, time: u32, download: u64, upload: u64) -
         arrived_at: UnixMicros((1_000_000 + i64::from(time)) * 1_000_000),
         status,
         session_time: Some(time),
-        octets: Some((Octets(download), Octets(upload))),
+        counters: Some(RawCounters::standard(Octets(upload), Octets(download))),
         gigawords: false,
         nas_clock: false,
         login: "anna".into(),
@@ -26,6 +27,10 @@ fn record(lsn: u64, status: StatusType, time: u32, download: u64, upload: u64) -
 
 fn interim(lsn: u64, time: u32, download: u64, upload: u64) -> Record {
     record(lsn, StatusType::INTERIM_UPDATE, time, download, upload)
+}
+
+fn evaluate(records: &[Record]) -> Evaluation {
+    super::evaluate(records, &PolicyHistory::default())
 }
 
 fn whole(evaluation: &Evaluation) -> Usage {
@@ -42,7 +47,7 @@ fn total(records: &[Record]) -> (u64, u64) {
 }
 
 fn verdict(records: &[Record], lsn: u64) -> Verdict {
-    evaluate(records).verdicts[&RecordName { collector: "c".into(), lsn: Lsn(lsn) }]
+    evaluate(records).findings[&RecordName { collector: "c".into(), lsn: Lsn(lsn) }].verdict
 }
 
 #[test]
@@ -291,15 +296,15 @@ proptest! {
         again.sort_by_key(|record| (record.name.lsn.0.wrapping_mul(seed | 1)) % 7919);
         let twice = evaluate(&again);
         prop_assert_eq!(whole(&once), whole(&twice));
-        prop_assert_eq!(once.verdicts, twice.verdicts);
+        prop_assert_eq!(once.findings, twice.findings);
     }
 
     #[test]
     fn without_resets_the_total_is_the_last_counter(mut records in sessions()) {
         let mut down = 0;
         for record in &mut records {
-            down += record.octets.unwrap().0.0;
-            record.octets = Some((Octets(down), Octets(0)));
+            down += record.counters.unwrap().output.0;
+            record.counters = Some(RawCounters::standard(Octets(0), Octets(down)));
         }
         prop_assert_eq!(total(&records), (down, 0));
     }
@@ -312,8 +317,8 @@ proptest! {
                 at: record.at,
                 arrived_at: record.arrived_at.seconds(),
                 session_time: record.session_time,
-                download: record.octets.map(|octets| octets.0),
-                upload: record.octets.map(|octets| octets.1),
+                download: record.counters.map(|counters| counters.output),
+                upload: record.counters.map(|counters| counters.input),
                 status: record.status,
                 flags: schema::RecordFlags::default(),
             });

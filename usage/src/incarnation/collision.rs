@@ -4,9 +4,10 @@
 //! Interim-Update, so that difference alone proves nothing. It is a collision where the records, taken as one session, make
 //! no sense (counters fall, or there are several Starts or Stops) and taken apart they do.
 
-use schema::{Octets, StatusType};
+use schema::StatusType;
 
 use super::Incarnation;
+use crate::policy::RawCounters;
 use crate::record::Record;
 
 /// More sessions than this do not begin under one identifier in one second; so many names are one session's.
@@ -85,10 +86,10 @@ fn has(records: &[&Record], status: StatusType) -> bool {
 fn rises(records: &[&Record]) -> bool {
     let counters: Vec<_> = records
         .iter()
-        .filter_map(|record| record.octets)
-        .filter(|now| *now != (Octets(0), Octets(0)))
+        .filter_map(|record| record.counters)
+        .filter(|now| *now != RawCounters::default())
         .collect();
-    counters.is_sorted_by(|before, now| before.0 <= now.0 && before.1 <= now.1)
+    counters.is_sorted_by(|before, now| now.is_at_least(before))
 }
 
 /// What tells subscribers apart; absent in some records of some NASes.

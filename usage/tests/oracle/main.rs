@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use nas::{Key, keys};
 use proptest::prelude::*;
-use radtally_usage::{Evaluation, Usage, evaluate};
+use radtally_usage::{Evaluation, PolicyHistory, Usage, evaluate};
 use schema::UnixTime;
 
 /// Value of a session at `time` in one direction: linear between delivered samples, rounded down.
@@ -66,7 +66,7 @@ proptest! {
     #[test]
     fn the_engine_finds_the_truth_to_the_octet(key in keys(), from in 0i64..40_000, span in 1i64..40_000) {
         let records = key.records();
-        let evaluation = evaluate(&records);
+        let evaluation = evaluate(&records, &PolicyHistory::default());
         let (first, last) = (nas::EPOCH - 10_000, nas::EPOCH + 1_000_000);
         let (from, to) = (nas::EPOCH + from, nas::EPOCH + from + span);
         for login in ["anna", "bert"] {
@@ -75,12 +75,12 @@ proptest! {
             }
         }
         let names: BTreeSet<_> = records.iter().map(|record| &record.name).collect();
-        prop_assert_eq!(evaluation.verdicts.keys().collect::<BTreeSet<_>>(), names);
+        prop_assert_eq!(evaluation.findings.keys().collect::<BTreeSet<_>>(), names);
     }
 
     #[test]
     fn every_hour_adds_up_to_the_whole(key in keys()) {
-        let evaluation = evaluate(&key.records());
+        let evaluation = evaluate(&key.records(), &PolicyHistory::default());
         let hours = (-1..30).map(|hour| nas::EPOCH + hour * 3_600);
         let sum = hours.fold((0, 0, 0), |sum, hour| {
             let part = engine(&evaluation, "anna", hour, hour + 3_600);

@@ -1,7 +1,7 @@
 //! A NAS, its subscribers' traffic, and a network that loses, delays and repeats its packets.
 
 use proptest::prelude::*;
-use radtally_usage::{Record, RecordName};
+use radtally_usage::{RawCounters, Record, RecordName};
 use schema::{CollectorId, Lsn, Octets, StatusType, TerminateCause, UnixMicros, UnixTime};
 
 /// When the first session begins.
@@ -138,7 +138,7 @@ impl Session {
             arrived_at: UnixMicros((at + report.fate.delay) * 1_000_000),
             status: self.status(number),
             session_time: (number > 0).then(|| u32::try_from(report.elapsed).unwrap()),
-            octets: (number > 0).then_some((Octets(down), Octets(up))),
+            counters: (number > 0).then_some(RawCounters::standard(Octets(up), Octets(down))),
             gigawords: self.manner != Manner::NoGigawords,
             login: self.login(number).into(),
             nas_port: Some(1),
