@@ -102,8 +102,10 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         clickhouse: target.client(),
         health: health.clone(),
     })?;
+    let rules = query_api::Rules::default();
     let api = query_api::Deps {
         clickhouse: target.reader(),
+        rules: rules.clone(),
         calendar,
         online: collector.online(),
         ledger,

@@ -42,6 +42,7 @@ impl Dashboard {
         let api = query_api::Deps {
             // Nothing listens on port 9.
             clickhouse: clickhouse::Client::default().with_url("http://127.0.0.1:9"),
+            rules: query_api::Rules::default(),
             calendar: Calendar::new(Lagos),
             online: Online::new("test".into(), sessions),
             ledger: Ledger::default(),

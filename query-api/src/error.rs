@@ -70,6 +70,9 @@ pub enum ApiError {
     /// ClickHouse took too long.
     #[error("the query took longer than {0} seconds; ask for a shorter period")]
     TooSlow(u64),
+    /// What ClickHouse holds of rules is not this version's.
+    #[error("the rules in ClickHouse cannot be read: {0}")]
+    Rules(serde_json::Error),
     /// The directory of staff and tokens failed.
     #[error("{0}")]
     Directory(#[from] DirectoryError),
@@ -104,6 +107,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoUpgrade(_) => StatusCode::UPGRADE_REQUIRED,
             Self::ClickHouse(error) if !is_unavailable(error) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Rules(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ClickHouse(_) | Self::TooSlow(_) | Self::Directory(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -117,6 +121,7 @@ impl ApiError {
             }
             Self::ClickHouse(_) => "usage cannot be read: a query failed, the log says why".into(),
             Self::Directory(_) => "who asks cannot be checked: the database failed, the log says why".into(),
+            Self::Rules(_) => "usage cannot be read: its rules are of another version, the log says more".into(),
             told => told.to_string(),
         }
     }
@@ -137,6 +142,7 @@ impl ApiError {
             }
             Self::ClickHouse(error) => tracing::warn!(%error, "ClickHouse does not answer"),
             Self::Directory(error) => tracing::error!(%error, "the directory failed"),
+            Self::Rules(error) => tracing::error!(%error, "the rules cannot be read"),
             _ => {}
         }
     }

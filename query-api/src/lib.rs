@@ -17,7 +17,9 @@ pub mod params;
 mod query;
 mod reading;
 mod router;
+pub mod rules;
 pub mod sessions;
+mod settled;
 mod state;
 mod stored;
 pub mod usage;
@@ -34,12 +36,15 @@ pub use config::HttpConfig;
 pub use error::ApiError;
 pub use page::{Page, PageRequest};
 pub use router::router;
+pub use rules::Rules;
 
 /// What the API reads from. Cloning shares it.
 #[derive(Clone)]
 pub struct Deps {
     /// Where records and rollups are: a reader's client.
     pub clickhouse: clickhouse::Client,
+    /// The rules by which usage is computed.
+    pub rules: Rules,
     /// The provider's calendar.
     pub calendar: Calendar,
     /// What is online.

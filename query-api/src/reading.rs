@@ -1,6 +1,6 @@
 //! From rollups and records to curves: what is read of a session key, and when.
 //!
-//! A clean key is read from the rollups: whole days before and after the period that matters, five-minute buckets within
+//! What the settler evaluated is read as it stands. A clean key is read from the rollups: whole days before and after the period that matters, five-minute buckets within
 //! it. Where a boundary of the period lies between the first and last sample of one bucket, that bucket's records are read
 //! too. Any other key is evaluated from all its records. Every query aggregates by itself what merges may not have yet.
 
@@ -9,9 +9,11 @@ mod rows;
 use std::collections::{HashMap, HashSet};
 
 use schema::{Login, SessionKey, TerminateCause, UnixTime};
-use usage::{Bucket, Curve, Dirty, Record, SessionView, evaluate};
+use usage::{Bucket, Curve, Dirty, PolicyHistory, Record, SessionView, evaluate};
 
 use crate::query;
+use crate::rules::Published;
+use crate::settled::settled;
 use crate::stored::StoredSession;
 use crate::{ApiError, Deps};
 use rows::{Keys, buckets, records, records_in};
@@ -59,19 +61,39 @@ pub(crate) async fn sessions(
     stored: &[StoredSession],
     extent: Extent<'_>,
 ) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
+    let rules = deps.rules.current();
     let mut found = HashMap::with_capacity(stored.len());
     for stored in stored.chunks(query::KEYS_PER_QUERY) {
-        let keys = Keys::of(stored);
-        let several_logins = stored.iter().filter(|stored| stored.logins.len() > 1);
-        let mut dirty: HashSet<SessionKey> = several_logins.map(StoredSession::key).collect();
-        let views = views(deps, stored, &keys, &mut dirty, extent.period).await?;
-        let views = refine(deps, &keys, views, &mut dirty, extent.boundaries).await?;
-        found.extend(stored.iter().filter_map(|stored| {
-            let view = views.get(&stored.key())?;
-            Some((stored.key(), vec![clean(stored, view)]))
-        }));
-        found.extend(evaluated(deps, &keys, &dirty).await?);
+        let keys: Vec<SessionKey> = stored.iter().map(StoredSession::key).collect();
+        let settled = settled(&deps.clickhouse, &keys, rules.generation).await?;
+        let rest: Vec<&StoredSession> =
+            stored.iter().filter(|stored| !settled.contains_key(&stored.key())).collect();
+        found.extend(settled.into_iter().map(|(key, settled)| (key, settled.sessions)));
+        if !rest.is_empty() {
+            found.extend(unsettled(deps, &rules, &rest, extent).await?);
+        }
     }
+    Ok(found)
+}
+
+/// Keys that the settler has not evaluated: most of them need not be.
+async fn unsettled(
+    deps: &Deps,
+    rules: &Published,
+    stored: &[&StoredSession],
+    extent: Extent<'_>,
+) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
+    let keys = Keys::of(stored);
+    let irregular = stored.iter().filter(|stored| !stored.is_regular());
+    let mut dirty: HashSet<SessionKey> = irregular.map(|stored| stored.key()).collect();
+    let views = views(deps, rules, stored, &keys, &mut dirty, extent.period).await?;
+    let views = refine(deps, &keys, views, &mut dirty, extent.boundaries).await?;
+    let clean = stored.iter().filter_map(|stored| {
+        let view = views.get(&stored.key())?;
+        Some((stored.key(), vec![clean(stored, view)]))
+    });
+    let mut found: HashMap<SessionKey, Vec<Session>> = clean.collect();
+    found.extend(evaluated(deps, rules, stored, &keys, &dirty).await?);
     Ok(found)
 }
 
@@ -94,7 +116,8 @@ type Views = HashMap<SessionKey, SessionView>;
 /// The clean keys' views; the others become dirty.
 async fn views(
     deps: &Deps,
-    stored: &[StoredSession],
+    rules: &Published,
+    stored: &[&StoredSession],
     keys: &Keys,
     dirty: &mut HashSet<SessionKey>,
     period: (UnixTime, UnixTime),
@@ -104,11 +127,12 @@ async fn views(
         found.entry(key).or_default().push(bucket);
     }
     let mut views = HashMap::with_capacity(stored.len());
-    for key in stored.iter().map(StoredSession::key) {
+    for stored in stored {
+        let key = stored.key();
         if dirty.contains(&key) {
             continue;
         }
-        match SessionView::new(found.remove(&key).unwrap_or_default()) {
+        match SessionView::new(found.remove(&key).unwrap_or_default(), rules.book.of(&stored.nas)) {
             Ok(view) => _ = views.insert(key, view),
             Err(_) => _ = dirty.insert(key),
         }
@@ -144,16 +168,21 @@ async fn refine(
 /// The dirty keys' sessions, from all their records.
 async fn evaluated(
     deps: &Deps,
+    rules: &Published,
+    stored: &[&StoredSession],
     keys: &Keys,
     dirty: &HashSet<SessionKey>,
 ) -> Result<Vec<(SessionKey, Vec<Session>)>, ApiError> {
     let wanted: Vec<SessionKey> = dirty.iter().copied().collect();
+    let nases: HashMap<SessionKey, &str> =
+        stored.iter().map(|stored| (stored.key(), stored.nas.as_str())).collect();
+    let policies = |key| rules.book.of(nases.get(&key).copied().unwrap_or_default());
     let records = records(deps, keys, &wanted, None).await?;
-    Ok(records.into_iter().map(|(key, records)| (key, sessions_of(key, &records))).collect())
+    Ok(records.into_iter().map(|(key, records)| (key, sessions_of(key, &records, policies(key)))).collect())
 }
 
-fn sessions_of(key: SessionKey, records: &[Record]) -> Vec<Session> {
-    let sessions = evaluate(records).sessions;
+fn sessions_of(key: SessionKey, records: &[Record], policies: &PolicyHistory) -> Vec<Session> {
+    let sessions = evaluate(records, policies).sessions;
     let of = sessions.len();
     let numbered = (1..).zip(sessions);
     numbered

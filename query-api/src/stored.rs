@@ -19,9 +19,12 @@ pub(crate) struct StoredSession {
     /// More than one where User-Name changed, or some records carry none.
     pub(crate) logins: Vec<String>,
     pub(crate) client: String,
+    /// More than one where its NAS failed over.
+    pub(crate) collectors: Vec<String>,
     pub(crate) nas: String,
     pub(crate) acct_session_id: String,
     pub(crate) acct_multi_session_id: String,
+    pub(crate) kind: u8,
     pub(crate) first_event_at: u32,
     pub(crate) last_event_at: u32,
     pub(crate) terminate_cause: u32,
@@ -36,6 +39,11 @@ pub(crate) struct StoredSession {
 impl StoredSession {
     pub(crate) const fn key(&self) -> SessionKey {
         SessionKey(self.session_key)
+    }
+
+    /// Whether one login's records came to one collector, as rollups presume.
+    pub(crate) const fn is_regular(&self) -> bool {
+        self.logins.len() <= 1 && self.collectors.len() <= 1
     }
 
     pub(crate) const fn cursor(&self) -> Cursor {
@@ -139,8 +147,8 @@ pub(crate) async fn find(
     let order = if sort.descending { "DESC" } else { "ASC" };
     let sql = format!(
         "SELECT s.session_key AS session_key, toInt64({place}) AS place, groupUniqArray(s.login) AS logins, \
-         max(s.client) AS client, max(s.nas) AS nas, max(s.acct_session_id) AS acct_session_id, \
-         max(s.acct_multi_session_id) AS acct_multi_session_id, \
+         max(s.client) AS client, groupUniqArrayArray(s.collectors) AS collectors, max(s.nas) AS nas, max(s.acct_session_id) AS acct_session_id, \
+         max(s.acct_multi_session_id) AS acct_multi_session_id, max(s.kind) AS kind, \
          toUInt32(min(least(s.min_started_at, s.min_event_at))) AS first_event_at, \
          toUInt32(max(s.max_event_at)) AS last_event_at, max(s.terminate_cause) AS terminate_cause, \
          groupUniqArrayArray(s.addresses) AS addresses, groupUniqArrayArray(s.prefixes) AS prefixes, \

@@ -69,6 +69,24 @@ pub enum Verdict {
     Implausible,
 }
 
+impl Verdict {
+    /// As the API writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Late => "late",
+            Self::Duplicate => "duplicate",
+            Self::IdReused => "id_reused",
+            Self::WrapInferred => "wrap_inferred",
+            Self::Reset => "reset",
+            Self::StopWithoutOctets => "stop_without_octets",
+            Self::WithoutOctets => "without_octets",
+            Self::Implausible => "implausible",
+        }
+    }
+}
+
 /// Counters so far, download first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counters {

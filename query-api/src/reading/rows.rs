@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use clickhouse::Row;
 use schema::{Octets, RecordFlags, RecordRow, SessionKey, UnixTime};
 use serde::Deserialize;
-use usage::{Bucket, Record};
+use usage::{Bucket, RawCounters, Record};
 
 use crate::query::{self, DRIFT, fetch, seconds, time};
 use crate::stored::StoredSession;
@@ -27,7 +27,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn of(stored: &[StoredSession]) -> Self {
+    pub(super) fn of(stored: &[&StoredSession]) -> Self {
         let logins: HashSet<&String> = stored.iter().flat_map(|session| &session.logins).collect();
         Self {
             numbers: stored.iter().map(|session| session.session_key).collect(),
@@ -53,6 +53,10 @@ struct RollupRow {
     max_input: u64,
     min_output: u64,
     max_output: u64,
+    min_input_ipv6: u64,
+    max_input_ipv6: u64,
+    min_output_ipv6: u64,
+    max_output_ipv6: u64,
     flags: u32,
 }
 
@@ -72,8 +76,20 @@ impl RollupRow {
             started_at: (time(self.min_started_at), time(self.max_started_at)),
             event_at: (time(self.min_event_at), time(self.max_event_at)),
             session_time: (self.min_session_time, self.max_session_time),
-            download: (Octets(self.min_output), Octets(self.max_output)),
-            upload: (Octets(self.min_input), Octets(self.max_input)),
+            counters: (
+                RawCounters {
+                    input: Octets(self.min_input),
+                    output: Octets(self.min_output),
+                    input_ipv6: Octets(self.min_input_ipv6),
+                    output_ipv6: Octets(self.min_output_ipv6),
+                },
+                RawCounters {
+                    input: Octets(self.max_input),
+                    output: Octets(self.max_output),
+                    input_ipv6: Octets(self.max_input_ipv6),
+                    output_ipv6: Octets(self.max_output_ipv6),
+                },
+            ),
             flags: RecordFlags(self.flags),
         }
     }
@@ -83,7 +99,10 @@ const JOINED: &str = "min(r.min_started_at) AS min_started_at, max(r.max_started
      min(r.min_event_at) AS min_event_at, max(r.max_event_at) AS max_event_at, \
      min(r.min_session_time) AS min_session_time, max(r.max_session_time) AS max_session_time, \
      min(r.min_input) AS min_input, max(r.max_input) AS max_input, \
-     min(r.min_output) AS min_output, max(r.max_output) AS max_output, groupBitOr(r.flags) AS flags";
+     min(r.min_output) AS min_output, max(r.max_output) AS max_output, \
+     min(r.min_input_ipv6) AS min_input_ipv6, max(r.max_input_ipv6) AS max_input_ipv6, \
+     min(r.min_output_ipv6) AS min_output_ipv6, max(r.max_output_ipv6) AS max_output_ipv6, \
+     groupBitOr(r.flags) AS flags";
 
 /// The keys' buckets: of five minutes on the local days that the period touches, whole days elsewhere.
 pub(super) async fn buckets(

@@ -48,6 +48,7 @@ impl Fixture {
         }
         let deps = Deps {
             clickhouse: target.reader(),
+            rules: query_api::Rules::default(),
             calendar: Calendar::new(ZONE),
             online: Online::new(CollectorId::from("c1"), state),
             ledger: Ledger::default(),

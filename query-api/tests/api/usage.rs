@@ -191,7 +191,10 @@ async fn ill_behaved_sessions_are_evaluated_from_their_records() {
     for said in &keys {
         let rows: Vec<_> = said.iter().map(|said| fixture.row(said)).collect();
         fixture.insert(&rows).await;
-        expected.push(evaluate(&rows.iter().map(Record::from).collect::<Vec<_>>()));
+        expected.push(evaluate(
+            &rows.iter().map(Record::from).collect::<Vec<_>>(),
+            &usage::PolicyHistory::default(),
+        ));
     }
     for login in ["anna", "ben"] {
         for (from, to) in

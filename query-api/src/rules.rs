@@ -1,0 +1,98 @@
+//! The rules that hold: which generation of settled sessions is visible, and every NAS's policies over time.
+//!
+//! One row of the table `rules` publishes both at once. A request takes the rules once and reads everything by them, so that
+//! no answer mixes two generations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use clickhouse::{Client, Row};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use usage::PolicyBook;
+
+use crate::ApiError;
+use crate::query::fetch;
+
+/// Time between two looks for rules that another process published.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What was published last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Counted from 1; 0 before anything was published.
+    pub version: u64,
+    /// Generation of settled sessions.
+    pub generation: u32,
+    /// Policies.
+    pub book: PolicyBook,
+}
+
+/// The rules that hold. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(Arc<ArcSwap<Published>>);
+
+/// A row of the table `rules`.
+#[derive(Row, Serialize, Deserialize)]
+struct RulesRow {
+    version: u64,
+    generation: u32,
+    policies: String,
+}
+
+impl Rules {
+    /// The rules, to be read by throughout one request.
+    #[must_use]
+    pub fn current(&self) -> Arc<Published> {
+        self.0.load_full()
+    }
+
+    /// Reads what was published last.
+    ///
+    /// # Errors
+    /// ClickHouse cannot be read, or holds rules of another version of radtally.
+    pub async fn refresh(&self, reader: &Client) -> Result<Arc<Published>, ApiError> {
+        let sql = "SELECT version, generation, policies FROM rules ORDER BY version DESC LIMIT 1";
+        if let Some(row) = fetch::<RulesRow>(reader.query(sql)).await?.into_iter().next() {
+            let book = serde_json::from_str(&row.policies).map_err(ApiError::Rules)?;
+            self.take(Published { version: row.version, generation: row.generation, book });
+        }
+        Ok(self.current())
+    }
+
+    /// Publishes rules; they hold as soon as this has returned.
+    ///
+    /// # Errors
+    /// ClickHouse does not take them.
+    pub(crate) async fn publish(&self, writer: &Client, rules: Published) -> Result<(), ApiError> {
+        let policies = serde_json::to_string(&rules.book).map_err(ApiError::Rules)?;
+        let sql = "INSERT INTO rules (version, generation, policies, published_at) SELECT ?, ?, ?, now64(3)";
+        let query = writer.query(sql).bind(rules.version).bind(rules.generation).bind(policies);
+        query.execute().await?;
+        self.take(rules);
+        Ok(())
+    }
+
+    /// Follows what other processes publish, until `shutdown`.
+    pub async fn follow(self, reader: Client, shutdown: CancellationToken) {
+        let mut failed = false;
+        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            match self.refresh(&reader).await {
+                Ok(_) => failed = false,
+                Err(error) if !failed => {
+                    failed = true;
+                    warn!(%error, "the rules cannot be read; those known go on to hold");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take(&self, rules: Published) {
+        if rules.version > self.0.load().version {
+            self.0.store(Arc::new(rules));
+        }
+    }
+}
