@@ -148,6 +148,16 @@ impl RecordFlags {
     /// An attribute has a length its type does not allow; it is kept raw and not interpreted.
     pub const BAD_ATTRIBUTE: Self = Self(1 << 12);
 
+    /// Whether a record lacks what usage is computed from, or its time is not believed.
+    #[must_use]
+    pub const fn is_doubtful(self) -> bool {
+        const DOUBTFUL: u32 = RecordFlags::OCTETS_MISSING.0
+            | RecordFlags::SESSION_TIME_MISSING.0
+            | RecordFlags::TIME_IN_FUTURE.0
+            | RecordFlags::TIME_TOO_OLD.0;
+        self.0 & DOUBTFUL != 0
+    }
+
     /// Whether all of `flags` are set.
     #[must_use]
     pub const fn has(self, flags: Self) -> bool {

@@ -13,6 +13,7 @@ pub mod period;
 pub mod policy;
 pub mod record;
 pub mod rollup;
+pub mod tail;
 pub mod tracker;
 
 pub use amend::{Amendment, amendments};
@@ -24,4 +25,5 @@ pub use period::{Calendar, Step};
 pub use policy::{NasPolicy, PolicyBook, PolicyHistory, RawCounters};
 pub use record::{Record, RecordName};
 pub use rollup::{Bucket, Dirty, SessionView};
+pub use tail::Tail;
 pub use tracker::{Tracker, TrackerInput};

@@ -81,6 +81,15 @@ impl RawCounters {
         }
     }
 
+    /// Whether none is below `earlier`'s.
+    pub(crate) fn rise_from(&self, earlier: &Self) -> bool {
+        self.least(earlier) == *earlier
+    }
+
+    pub(crate) fn greatest_of_all(&self) -> Octets {
+        self.input.max(self.output).max(self.input_ipv6).max(self.output_ipv6)
+    }
+
     /// Whether neither standard counter is below `earlier`'s.
     #[must_use]
     pub fn is_at_least(&self, earlier: &Self) -> bool {

@@ -36,6 +36,8 @@ pub struct Record {
     pub counters: Option<RawCounters>,
     /// Whether it carries Gigawords.
     pub gigawords: bool,
+    /// Whether it lacks counters or session time, or its time is not believed.
+    pub doubtful: bool,
     /// User-Name.
     pub login: Login,
     /// NAS-Port; `None` where absent or 0.
@@ -65,6 +67,7 @@ impl From<&RecordRow> for Record {
                 output_ipv6: Octets(row.output_ipv6_octets),
             }),
             gigawords: flags.has(RecordFlags::GIGAWORDS),
+            doubtful: flags.is_doubtful(),
             login: row.login.as_str().into(),
             nas_port: Some(row.nas_port).filter(|port| *port != 0),
             address: row.addresses.iter().find_map(|address| address.to_ipv4_mapped()),

@@ -80,7 +80,7 @@ impl SessionView {
         let started_at = buckets.iter().map(|bucket| bucket.started_at.0).min().ok_or(Dirty::Empty)?;
         let latest = buckets.iter().map(|bucket| bucket.started_at.1).max().ok_or(Dirty::Empty)?;
         let flags = buckets.iter().fold(RecordFlags::default(), |flags, bucket| flags | bucket.flags);
-        if DOUBTFUL.into_iter().any(|flag| flags.has(flag)) {
+        if flags.is_doubtful() {
             return Err(Dirty::Flags);
         }
         if latest.since(started_at) > START_TOLERANCE {
@@ -154,14 +154,6 @@ impl SessionView {
     }
 }
 
-/// What makes a session doubtful wherever it occurs.
-const DOUBTFUL: [RecordFlags; 4] = [
-    RecordFlags::OCTETS_MISSING,
-    RecordFlags::SESSION_TIME_MISSING,
-    RecordFlags::TIME_IN_FUTURE,
-    RecordFlags::TIME_TOO_OLD,
-];
-
 /// Checks the steps between and within buckets; the first step is from zero at the start.
 fn check_steps(buckets: &[Bucket], policy: NasPolicy) -> Result<(), Dirty> {
     let port = Port::of(policy.port_speed);
@@ -217,4 +209,4 @@ impl Bucket {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,6 +24,7 @@ fn record(lsn: u64, status: StatusType, hours: i64, delay: i64, download: u64) -
         session_time: Some(u32::try_from(hours * HOUR).unwrap()),
         counters: Some(RawCounters::standard(Octets(download / 10), Octets(download))),
         gigawords: true,
+        doubtful: false,
         login: "anna".into(),
         nas_port: None,
         address: None,

@@ -17,6 +17,7 @@ fn record(lsn: u64, status: StatusType, time: u32, download: u64, upload: u64) -
         counters: Some(RawCounters::standard(Octets(upload), Octets(download))),
         gigawords: false,
         nas_clock: false,
+        doubtful: false,
         login: "anna".into(),
         nas_port: None,
         address: None,

@@ -6,7 +6,7 @@ use crate::curve::Usage;
 use crate::evaluate::evaluate;
 use crate::record::RecordName;
 
-const START: i64 = 1_000_000;
+pub(crate) const START: i64 = 1_000_000;
 
 /// A step of a session: seconds, octets down and up, delay of the report, whether it is sent twice.
 type Steps = Vec<(u32, u64, u64, i64, bool)>;
@@ -16,7 +16,7 @@ fn steps() -> impl Strategy<Value = Steps> {
     proptest::collection::vec((7u32..400, 0u64..1 << 31, 0u64..1 << 20, 0i64..4, any::<bool>()), 1..30)
 }
 
-fn record(lsn: u64, time: u32, delay: i64, octets: (u64, u64)) -> Record {
+pub(crate) fn record(lsn: u64, time: u32, delay: i64, octets: (u64, u64)) -> Record {
     Record {
         name: RecordName { collector: "c".into(), lsn: Lsn(lsn) },
         at: UnixTime(START + i64::from(time) + delay),
@@ -26,6 +26,7 @@ fn record(lsn: u64, time: u32, delay: i64, octets: (u64, u64)) -> Record {
         session_time: Some(time),
         counters: Some(RawCounters::standard(Octets(octets.1), Octets(octets.0))),
         gigawords: true,
+        doubtful: false,
         login: "anna".into(),
         nas_port: None,
         address: None,
@@ -77,7 +78,12 @@ fn view(buckets: Vec<Bucket>) -> Result<SessionView, Dirty> {
 }
 
 /// What the rollups say, with records where they ask for them.
-fn by_rollup(records: &[Record], length: i64, from: UnixTime, to: UnixTime) -> Result<Usage, Dirty> {
+pub(crate) fn by_rollup(
+    records: &[Record],
+    length: i64,
+    from: UnixTime,
+    to: UnixTime,
+) -> Result<Usage, Dirty> {
     let mut view = view(buckets(records, length))?;
     for (start, end) in view.needs_records(&[from, to]) {
         let inside: Vec<_> =
@@ -160,7 +166,13 @@ fn a_counter_that_jumps_is_dirty_unless_the_session_is_old_enough() {
 
 #[test]
 fn lacking_counters_and_unbelievable_times_are_dirty() {
-    for flag in DOUBTFUL {
+    let doubtful = [
+        RecordFlags::OCTETS_MISSING,
+        RecordFlags::SESSION_TIME_MISSING,
+        RecordFlags::TIME_IN_FUTURE,
+        RecordFlags::TIME_TOO_OLD,
+    ];
+    for flag in doubtful {
         let mut row = one_sample(START, 10, 1);
         row.flags |= flag;
         assert_eq!(view(vec![row]), Err(Dirty::Flags));

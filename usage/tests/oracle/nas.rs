@@ -140,6 +140,7 @@ impl Session {
             session_time: (number > 0).then(|| u32::try_from(report.elapsed).unwrap()),
             counters: (number > 0).then_some(RawCounters::standard(Octets(up), Octets(down))),
             gigawords: self.manner != Manner::NoGigawords,
+            doubtful: false,
             login: self.login(number).into(),
             nas_port: Some(1),
             address: None,
