@@ -20,6 +20,7 @@ mod router;
 pub mod rules;
 pub mod sessions;
 mod settled;
+pub mod settler;
 mod state;
 mod stored;
 pub mod usage;

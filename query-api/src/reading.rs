@@ -16,7 +16,8 @@ use crate::rules::Published;
 use crate::settled::settled;
 use crate::stored::StoredSession;
 use crate::{ApiError, Deps};
-use rows::{Keys, buckets, records, records_in};
+pub(crate) use rows::{Keys, records};
+use rows::{buckets, records_in};
 
 /// One session, as the engine understands it.
 #[derive(Clone, Debug)]
@@ -155,7 +156,7 @@ async fn refine(
             needed.insert(*key, buckets);
         }
     }
-    let records = records_in(deps, keys, &needed).await?;
+    let records = records_in(&deps.clickhouse, keys, &needed).await?;
     for (key, records) in records {
         if views.get_mut(&key).is_some_and(|view| view.refine(&records) == Err(Dirty::Fall)) {
             views.remove(&key);
@@ -177,7 +178,7 @@ async fn evaluated(
     let nases: HashMap<SessionKey, &str> =
         stored.iter().map(|stored| (stored.key(), stored.nas.as_str())).collect();
     let policies = |key| rules.book.of(nases.get(&key).copied().unwrap_or_default());
-    let records = records(deps, keys, &wanted, None).await?;
+    let records = records(&deps.clickhouse, keys, &wanted, None).await?;
     Ok(records.into_iter().map(|(key, records)| (key, sessions_of(key, &records, policies(key)))).collect())
 }
 

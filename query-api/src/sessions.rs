@@ -167,7 +167,9 @@ pub async fn list(
     let now = UnixTime::now();
     let online = if filter.since().is_some() { online_keys(deps, &filter.online(), now) } else { Vec::new() };
     let wanted = filter.wanted(&online);
-    let stored = stored::find(deps, &wanted, sort, page.cursor, Some(page.limit.saturating_add(1))).await?;
+    let stored =
+        stored::find(&deps.clickhouse, &wanted, sort, page.cursor, Some(page.limit.saturating_add(1)))
+            .await?;
     let mut page = Page::cut(stored, page.limit, StoredSession::cursor);
     if let (Some(ip), Some(at)) = (filter.ip, filter.at) {
         let holders = address::holders(deps, &page.items, ip, at).await?;
@@ -182,8 +184,8 @@ pub async fn list(
 /// # Errors
 /// ClickHouse cannot be read.
 pub async fn get(deps: &Deps, id: SessionId) -> Result<Option<SessionDetail>, ApiError> {
-    let wanted = Match { key: Some(id.key), ..Match::default() };
-    let stored = stored::find(deps, &wanted, Sort::default(), None, Some(1)).await?;
+    let wanted = Match { keys: Some(&[id.key]), ..Match::default() };
+    let stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, Some(1)).await?;
     let sessions = shown(deps, &stored, &SessionFilter::default(), UnixTime::now()).await?;
     let numbered = |number| sessions.iter().find(|session| session.id.number.unwrap_or(1) == number);
     let session = match id.number {
@@ -215,7 +217,7 @@ impl SessionFilter {
             nas: self.nas.as_deref(),
             ip: self.ip,
             mac: self.mac.as_deref(),
-            key: None,
+            keys: None,
             from: self.since(),
             to: self.until(),
             online,

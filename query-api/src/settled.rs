@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use clickhouse::{Client, Row};
-use schema::{Login, Octets, SessionKey, TerminateCause, UnixTime};
+use schema::{Login, Octets, SessionKey, TerminateCause};
 use serde::{Deserialize, Serialize};
 use usage::{Amendment, Curve, Evaluation, Sample};
 
@@ -205,13 +205,15 @@ impl SettledRow {
     }
 
     fn amendments(&self) -> Vec<Amendment> {
-        let when = self.amended_day.iter().zip(&self.amended_at).zip(&self.amended_login);
-        let much = self.amended_download.iter().zip(&self.amended_upload);
-        let amendment =
-            |(((day, at), login), (download, upload)): (((&u32, &u32), &String), (&i64, &i64))| {
-                let (day, at): (UnixTime, UnixTime) = (time(*day), time(*at));
-                Amendment { day, at, login: login.as_str().into(), download: *download, upload: *upload }
-            };
-        when.zip(much).map(amendment).collect()
+        let amendment = |place: usize| {
+            Some(Amendment {
+                day: time(*self.amended_day.get(place)?),
+                at: time(*self.amended_at.get(place)?),
+                login: self.amended_login.get(place)?.as_str().into(),
+                download: *self.amended_download.get(place)?,
+                upload: *self.amended_upload.get(place)?,
+            })
+        };
+        (0..self.amended_day.len()).filter_map(amendment).collect()
     }
 }

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use schema::{SessionKey, UnixTime};
 use serde::Deserialize;
 
+use crate::ApiError;
 use crate::page::Cursor;
-use crate::query::{fetch, seconds};
-use crate::{ApiError, Deps};
+use crate::query::{fetch, numbers, seconds};
 
 /// What all rows of one key add up to.
 #[derive(Clone, Debug, Row, Deserialize)]
@@ -123,7 +123,8 @@ pub(crate) struct Match<'a> {
     pub(crate) nas: Option<&'a str>,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) mac: Option<&'a str>,
-    pub(crate) key: Option<SessionKey>,
+    /// One of these.
+    pub(crate) keys: Option<&'a [SessionKey]>,
     /// Sessions that were on in `[from, to)`.
     pub(crate) from: Option<UnixTime>,
     pub(crate) to: Option<UnixTime>,
@@ -133,7 +134,7 @@ pub(crate) struct Match<'a> {
 
 /// Sessions that match, in order, after `cursor`; at most `limit`, or all.
 pub(crate) async fn find(
-    deps: &Deps,
+    client: &Client,
     wanted: &Match<'_>,
     sort: Sort,
     cursor: Option<Cursor>,
@@ -161,7 +162,7 @@ pub(crate) async fn find(
         having = having.sql("HAVING"),
         limit = limit.map_or(String::new(), |limit| format!("LIMIT {limit}")),
     );
-    fetch(having.bind(query.bind(deps.clickhouse.query(&sql)))).await
+    fetch(having.bind(query.bind(client.query(&sql)))).await
 }
 
 /// Conditions joined by AND, with their values.
@@ -186,8 +187,8 @@ impl Conditions {
 
     /// A session has a row per login and month, so what may differ between its rows selects keys, not rows.
     fn narrow(&mut self, wanted: &Match<'_>) {
-        if let Some(key) = wanted.key {
-            self.and("s.session_key = ?", [Value::Key(key.0)]);
+        if let Some(keys) = wanted.keys {
+            self.and("s.session_key IN ?", [Value::Keys(numbers(keys))]);
         }
         if let Some(nas) = wanted.nas {
             self.and("s.nas = ?", [Value::Text(nas.into())]);

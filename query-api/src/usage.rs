@@ -75,7 +75,7 @@ pub(crate) async fn sessions_in(
         online: &online,
         ..Match::default()
     };
-    let stored = stored::find(deps, &wanted, Sort::default(), None, None).await?;
+    let stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, None).await?;
     let extent = Extent { period: (query.from, query.to), boundaries };
     let mut read = reading::sessions(deps, &stored, extent).await?;
     let of_login = |session: &Session| session.curves_of(Some(&query.login)).next().is_some();

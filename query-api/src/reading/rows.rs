@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use schema::{Octets, RecordFlags, RecordRow, SessionKey, UnixTime};
 use serde::Deserialize;
 use usage::{Bucket, RawCounters, Record};
@@ -18,7 +18,7 @@ const OLDEST: i64 = 8 * 86_400;
 const MANY_BUCKETS: usize = 5_000;
 
 /// What finds the keys' rows quickly.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     numbers: Vec<u128>,
     logins: Vec<String>,
     /// Event times of all their records.
@@ -27,7 +27,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn of(stored: &[&StoredSession]) -> Self {
+    pub(crate) fn of(stored: &[&StoredSession]) -> Self {
         let logins: HashSet<&String> = stored.iter().flat_map(|session| &session.logins).collect();
         Self {
             numbers: stored.iter().map(|session| session.session_key).collect(),
@@ -156,11 +156,11 @@ async fn days(
 }
 
 /// Records by session key.
-pub(super) type Records = HashMap<SessionKey, Vec<Record>>;
+pub(crate) type Records = HashMap<SessionKey, Vec<Record>>;
 
 /// Records of the buckets that each key needs. Records of buckets that another key needs may be among them.
 pub(super) async fn records_in(
-    deps: &Deps,
+    client: &Client,
     keys: &Keys,
     needed: &HashMap<SessionKey, Vec<(UnixTime, UnixTime)>>,
 ) -> Result<Records, ApiError> {
@@ -171,12 +171,12 @@ pub(super) async fn records_in(
     let wanted: Vec<SessionKey> = needed.keys().copied().collect();
     let slots: Vec<i64> = slots.into_iter().collect();
     let few = slots.len() <= MANY_BUCKETS;
-    records(deps, keys, &wanted, few.then_some(&slots)).await
+    records(client, keys, &wanted, few.then_some(&slots)).await
 }
 
 /// Records of `wanted`: of the given five-minute buckets, or all.
-pub(super) async fn records(
-    deps: &Deps,
+pub(crate) async fn records(
+    client: &Client,
     keys: &Keys,
     wanted: &[SessionKey],
     slots: Option<&[i64]>,
@@ -194,7 +194,7 @@ pub(super) async fn records(
          AND arrived_at >= toDateTime(?) AND arrived_at < toDateTime(?) {within})"
     );
     let (first, last) = (keys.first.plus(-DRIFT), keys.last.plus(OLDEST));
-    let query = deps.clickhouse.query(&sql).bind(query::numbers(wanted));
+    let query = client.query(&sql).bind(query::numbers(wanted));
     let query = query.bind(seconds(first)).bind(seconds(last));
     let query = slots.iter().fold(query, |query, slots| query.bind(*slots));
     for row in fetch::<RecordRow>(query).await? {

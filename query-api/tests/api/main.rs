@@ -15,5 +15,6 @@ mod http;
 mod live;
 mod migrations;
 mod sessions;
+mod settler;
 mod traffic;
 mod usage;

@@ -1,0 +1,214 @@
+//! The settler: evaluates the sessions that rollups cannot tell, within seconds of their records.
+//!
+//! It follows each collector's records by their numbers ([`follow`]) and remembers the end of every session
+//! ([`usage::Tail`]). A session that stops being well-behaved is evaluated from all its records, and what comes out is
+//! published under a new revision, all sessions of its key at once; readers prefer it to the rollups. Everything is a function
+//! of the records, so a settler that starts anew, or two that overlap for a moment, publish the same.
+//!
+//! One settler works at a time, by a lease; it alone writes `rules` and `settled_sessions`.
+
+mod evaluate;
+mod follow;
+mod known;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use clickhouse::{Client, Row};
+use schema::{NasId, SessionKey, UnixMicros, UnixTime};
+use serde::Deserialize;
+use usage::{Calendar, NasPolicy, Tail};
+
+use crate::ApiError;
+use crate::query::fetch;
+use crate::rules::{Published, Rules};
+use crate::settled::SettledRow;
+use follow::{Followed, Follower};
+
+/// Keys evaluated at once.
+const KEYS_AT_ONCE: usize = 100;
+/// Sessions silent for so many seconds are looked up again if they go on.
+const FORGET_AFTER: i64 = 86_400;
+/// Remembered sessions above which silent ones are forgotten.
+const REMEMBERED: usize = 500_000;
+
+/// What the settler works with.
+#[derive(Clone)]
+pub struct SettlerParts {
+    /// A client that may write.
+    pub writer: Client,
+    /// A client for queries.
+    pub reader: Client,
+    /// The provider's calendar.
+    pub calendar: Calendar,
+    /// The rules that hold.
+    pub rules: Rules,
+    /// The policies that are configured.
+    pub policies: BTreeMap<NasId, NasPolicy>,
+}
+
+/// What a round of work amounted to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Records followed.
+    pub records: u64,
+    /// Keys evaluated.
+    pub evaluated: u64,
+    /// Keys of which something new was published.
+    pub published: u64,
+}
+
+/// Evaluates sessions that rollups cannot tell.
+pub struct Settler {
+    parts: SettlerParts,
+    follower: Follower,
+    tails: HashMap<SessionKey, Tail>,
+    /// Keys to evaluate, with the arrival of the oldest record that they wait for.
+    pending: HashMap<SessionKey, UnixTime>,
+    /// The last revision published.
+    revision: u64,
+    begun: bool,
+}
+
+#[derive(Row, Deserialize)]
+struct Newest {
+    revision: u64,
+}
+
+impl Settler {
+    /// A settler that has not begun yet.
+    #[must_use]
+    pub fn new(parts: SettlerParts) -> Self {
+        Self {
+            parts,
+            follower: Follower::default(),
+            tails: HashMap::new(),
+            pending: HashMap::new(),
+            revision: 0,
+            begun: false,
+        }
+    }
+
+    /// Settles until no record is left that it has not seen.
+    ///
+    /// # Errors
+    /// ClickHouse cannot be read or written; nothing is lost by trying again.
+    pub async fn settle_pending(&mut self) -> Result<Settlement, ApiError> {
+        let mut sum = Settlement::default();
+        loop {
+            let step = self.step().await?;
+            sum.records += step.records;
+            sum.evaluated += step.evaluated;
+            sum.published += step.published;
+            if step.records == 0 && self.pending.is_empty() {
+                return Ok(sum);
+            }
+        }
+    }
+
+    /// Follows the next records and settles what they make necessary.
+    pub(crate) async fn step(&mut self) -> Result<Settlement, ApiError> {
+        self.begin().await?;
+        let stretch = self.follower.next(&self.parts.reader).await?;
+        self.note(&stretch.records).await?;
+        let mut done = Settlement { records: stretch.read, ..Settlement::default() };
+        while !self.pending.is_empty() {
+            let keys: Vec<SessionKey> = self.pending.keys().copied().take(KEYS_AT_ONCE).collect();
+            done.published += self.settle(&keys).await?;
+            done.evaluated += keys.len() as u64;
+            keys.iter().for_each(|key| _ = self.pending.remove(key));
+        }
+        if stretch.read > 0 {
+            self.follower.save(&self.parts.writer).await?;
+        }
+        self.forget();
+        Ok(done)
+    }
+
+    /// The arrival of the oldest record that a key waits to be settled for.
+    #[must_use]
+    pub fn oldest_pending(&self) -> Option<UnixTime> {
+        self.pending.values().min().copied()
+    }
+
+    async fn begin(&mut self) -> Result<(), ApiError> {
+        if self.begun {
+            return Ok(());
+        }
+        let SettlerParts { reader, writer, rules, policies, .. } = &self.parts;
+        let published = rules.refresh(reader).await?;
+        let book = published.book.changed(policies, UnixTime::now());
+        if book != published.book {
+            let next = Published { version: published.version + 1, generation: published.generation, book };
+            rules.publish(writer, next).await?;
+        }
+        let sql = "SELECT max(revision) AS revision FROM settled_sessions";
+        let newest = fetch::<Newest>(reader.query(sql)).await?;
+        self.revision = newest.first().map_or(0, |newest| newest.revision);
+        self.follower = Follower::load(reader).await?;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Follows records; keys that are or become irregular wait to be evaluated.
+    async fn note(&mut self, records: &[Followed]) -> Result<(), ApiError> {
+        let unknown: HashSet<SessionKey> =
+            records.iter().map(|record| record.key).filter(|key| !self.tails.contains_key(key)).collect();
+        let unknown: Vec<SessionKey> = unknown.into_iter().collect();
+        let rules = self.parts.rules.current();
+        let known = known::tails(&self.parts, &rules, &unknown, self.follower.before()).await?;
+        self.tails.extend(known);
+        for followed in records {
+            let record = &followed.record;
+            let start = record.started_at().unwrap_or(record.at);
+            let policy = rules.book.of(&followed.nas).at(start);
+            let regular = match self.tails.get_mut(&followed.key) {
+                Some(tail) => tail.follow(record, policy, self.parts.calendar),
+                None => {
+                    let tail = Tail::open(record, policy, self.parts.calendar);
+                    let regular = tail.is_regular();
+                    self.tails.insert(followed.key, tail);
+                    regular
+                }
+            };
+            if !regular {
+                self.pending.entry(followed.key).or_insert(record.arrived_at.seconds());
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates keys and publishes what is new of them; how many were.
+    async fn settle(&mut self, keys: &[SessionKey]) -> Result<u64, ApiError> {
+        let rules = self.parts.rules.current();
+        let keys = evaluate::evaluated(&self.parts, &rules.book, rules.generation, keys).await?;
+        let published = keys.len() as u64;
+        let rows: Vec<SettledRow> = keys.into_iter().flatten().collect();
+        self.publish(rows).await?;
+        Ok(published)
+    }
+
+    /// Publishes rows under the next revision, at once.
+    pub(crate) async fn publish(&mut self, mut rows: Vec<SettledRow>) -> Result<(), ApiError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let now = UnixMicros::now().0;
+        self.revision = self.revision.saturating_add(1).max(u64::try_from(now).unwrap_or(0));
+        for row in &mut rows {
+            row.revision = self.revision;
+            row.settled_at = now / 1_000;
+        }
+        let mut insert = self.parts.writer.insert::<SettledRow>("settled_sessions").await?;
+        for row in &rows {
+            insert.write(row).await?;
+        }
+        Ok(insert.end().await?)
+    }
+
+    fn forget(&mut self) {
+        if self.tails.len() > REMEMBERED {
+            let now = UnixTime::now();
+            self.tails.retain(|_, tail| !tail.is_idle(now, FORGET_AFTER));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Sessions that go on from before this settler began: how they stood.
+
+use std::collections::{HashMap, HashSet};
+
+use clickhouse::{Client, Row};
+use schema::{RecordRow, SessionKey, UnixTime};
+use serde::Deserialize;
+use usage::{Record, Tail};
+
+use super::SettlerParts;
+use crate::ApiError;
+use crate::query::{KEYS_PER_QUERY, fetch, numbers, time};
+use crate::rules::Published;
+
+#[derive(Row, Deserialize)]
+struct KeyRow {
+    session_key: u128,
+}
+
+/// What all of a key's records tell.
+#[derive(Row, Deserialize)]
+struct Spread {
+    session_key: u128,
+    first: u32,
+    last: u32,
+    regular: u8,
+}
+
+/// Tails of those of `keys` that have records from before the numbers `before`, or were settled already.
+pub(super) async fn tails(
+    parts: &SettlerParts,
+    rules: &Published,
+    keys: &[SessionKey],
+    before: Vec<(&str, u64)>,
+) -> Result<HashMap<SessionKey, Tail>, ApiError> {
+    let mut tails = HashMap::new();
+    for keys in keys.chunks(KEYS_PER_QUERY) {
+        let earlier = newest(&parts.reader, keys, &before).await?;
+        let keys: Vec<SessionKey> = earlier.iter().map(|row| SessionKey(row.session_key)).collect();
+        if keys.is_empty() {
+            continue;
+        }
+        let settled = settled(&parts.reader, &keys, rules.generation).await?;
+        let spreads = spreads(&parts.reader, &keys).await?;
+        for row in earlier {
+            let key = SessionKey(row.session_key);
+            let record = Record::from(&row);
+            let policy = rules.book.of(&row.nas).at(record.started_at().unwrap_or(record.at));
+            let spread = spreads.get(&key).filter(|_| !settled.contains(&key));
+            let tail = match spread {
+                Some(starts) => Tail::resumed(&record, *starts, policy, parts.calendar),
+                None => Tail::irregular(&record, policy, parts.calendar),
+            };
+            tails.insert(key, tail);
+        }
+    }
+    Ok(tails)
+}
+
+/// The newest record of each key up to the given numbers.
+async fn newest(
+    reader: &Client,
+    keys: &[SessionKey],
+    upto: &[(&str, u64)],
+) -> Result<Vec<RecordRow>, ApiError> {
+    let upto: Vec<_> = upto.iter().filter(|(_, lsn)| *lsn > 0).collect();
+    if upto.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of_each = vec!["(collector = ? AND lsn <= ?)"; upto.len()].join(" OR ");
+    let sql = format!(
+        "SELECT ?fields FROM (SELECT * REPLACE ('' AS attributes) FROM accounting_records \
+         WHERE session_key IN ? AND status_type IN (1, 2, 3) AND kind = 0 AND ({of_each}) \
+         ORDER BY arrived_at DESC, lsn DESC LIMIT 1 BY session_key)"
+    );
+    let query = reader.query(&sql).bind(numbers(keys));
+    fetch(upto.iter().fold(query, |query, (collector, lsn)| query.bind(*collector).bind(*lsn))).await
+}
+
+async fn settled(
+    reader: &Client,
+    keys: &[SessionKey],
+    generation: u32,
+) -> Result<HashSet<SessionKey>, ApiError> {
+    let sql = "SELECT DISTINCT session_key FROM settled_sessions WHERE generation = ? AND session_key IN ?";
+    let rows = fetch::<KeyRow>(reader.query(sql).bind(generation).bind(numbers(keys))).await?;
+    Ok(rows.into_iter().map(|row| SessionKey(row.session_key)).collect())
+}
+
+/// Least and greatest start of the keys that one collector heard for one login.
+async fn spreads(
+    reader: &Client,
+    keys: &[SessionKey],
+) -> Result<HashMap<SessionKey, (UnixTime, UnixTime)>, ApiError> {
+    let sql = "SELECT s.session_key AS session_key, toUInt32(min(s.min_started_at)) AS first, \
+               toUInt32(max(s.max_started_at)) AS last, \
+               uniqExact(s.login) = 1 AND length(groupUniqArrayArray(s.collectors)) = 1 AS regular \
+               FROM sessions AS s WHERE s.session_key IN ? GROUP BY session_key";
+    let rows = fetch::<Spread>(reader.query(sql).bind(numbers(keys))).await?;
+    let regular = rows.into_iter().filter(|row| row.regular != 0);
+    Ok(regular.map(|row| (SessionKey(row.session_key), (time(row.first), time(row.last)))).collect())
+}

@@ -1,0 +1,106 @@
+//! The settler on the real engine.
+
+use std::collections::BTreeMap;
+
+use query_api::settler::{Settler, SettlerParts};
+use query_api::usage::{UsageQuery, summary};
+use schema::{NasId, UnixTime};
+use usage::NasPolicy;
+use usage::policy::Direction;
+
+use crate::fixture::Fixture;
+use crate::traffic::{INTERIM, START, STOP, Said};
+
+/// 2026-05-20 00:00 in Berlin.
+const DAY: i64 = 1_779_228_000;
+
+fn settler(fixture: &Fixture, policies: BTreeMap<NasId, NasPolicy>) -> Settler {
+    Settler::new(SettlerParts {
+        writer: fixture.target.client(),
+        reader: fixture.target.reader(),
+        calendar: fixture.deps.calendar,
+        rules: fixture.deps.rules.clone(),
+        policies,
+    })
+}
+
+async fn used(fixture: &Fixture, login: &str, from: i64, to: i64) -> (u64, u64) {
+    let query = UsageQuery { login: login.into(), from: UnixTime(from), to: UnixTime(to) };
+    let summary = summary(&fixture.deps, &query).await.unwrap();
+    (summary.download_octets.0, summary.upload_octets.0)
+}
+
+/// A session whose counters begin anew at the third report.
+fn reset(login: &str, id: &str) -> Vec<Said> {
+    let interim =
+        |time: u32, down, up| Said::new(INTERIM, login, id, DAY + i64::from(time), time).octets(down, up);
+    vec![
+        Said::new(START, login, id, DAY, 0),
+        interim(300, 1_000, 100),
+        interim(600, 400, 40),
+        interim(900, 2_000, 200),
+    ]
+}
+
+#[tokio::test]
+async fn a_session_that_rollups_cannot_tell_is_settled_and_a_regular_one_is_not() {
+    let mut fixture = Fixture::new().await;
+    let mut said = reset("anna", "a");
+    let regular: Vec<Said> =
+        said.iter().map(|one| Said { login: "bert".into(), id: "b".into(), ..one.clone() }).collect();
+    said.extend(regular.into_iter().filter(|one| one.download != 1_000));
+    fixture.store(&said).await;
+    let mut settler = settler(&fixture, BTreeMap::new());
+    let done = settler.settle_pending().await.unwrap();
+    assert_eq!((done.records, done.evaluated, done.published), (7, 1, 1));
+    // The fall lies within one five-minute bucket of nothing else: only the settled rows tell it.
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (3_000, 300));
+    assert_eq!(used(&fixture, "bert", DAY, DAY + 86_400).await, (2_000, 200));
+    assert_eq!(settler.settle_pending().await.unwrap().records, 0);
+}
+
+#[tokio::test]
+async fn another_settler_goes_on_where_the_first_stopped() {
+    let mut fixture = Fixture::new().await;
+    let said = reset("anna", "a");
+    fixture.store(&said[..2]).await;
+    assert_eq!(settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap().evaluated, 0);
+    fixture.store(&said[2..]).await;
+    let done = settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    assert_eq!((done.records, done.published), (2, 1));
+    fixture.store(&[Said::new(STOP, "anna", "a", DAY + 1_200, 1_200).octets(2_500, 250)]).await;
+    let done = settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    assert_eq!((done.records, done.published), (1, 1), "a settled session stays one");
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (3_500, 350));
+}
+
+#[tokio::test]
+async fn what_is_stored_twice_is_published_once() {
+    let mut fixture = Fixture::new().await;
+    let rows: Vec<_> = reset("anna", "a").iter().map(|said| fixture.row(said)).collect();
+    fixture.insert(&rows).await;
+    fixture.insert(&rows).await;
+    let done = settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    assert_eq!((done.records, done.published), (4, 1));
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (3_000, 300));
+}
+
+#[tokio::test]
+async fn a_policy_holds_for_sessions_that_begin_after_it_was_configured() {
+    let mut fixture = Fixture::new().await;
+    fixture.store(&reset("anna", "a")).await;
+    let reversed = NasPolicy { direction: Direction::Reversed, ..NasPolicy::default() };
+    let policies = BTreeMap::from([(NasId::from("bng/192.0.2.1"), reversed)]);
+    settler(&fixture, policies.clone()).settle_pending().await.unwrap();
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (3_000, 300), "it began before");
+    let later = UnixTime::now().0 + 10;
+    let said = [
+        Said::new(START, "bert", "b", later, 0),
+        Said::new(INTERIM, "bert", "b", later + 300, 300).octets(1_000, 100),
+    ];
+    fixture.store(&said).await;
+    assert_eq!(used(&fixture, "bert", later, later + 300).await, (100, 1_000));
+    let rules = fixture.deps.rules.current();
+    settler(&fixture, policies).settle_pending().await.unwrap();
+    assert_eq!(fixture.deps.rules.current(), rules, "what is configured already is not published again");
+}
