@@ -14,6 +14,8 @@ pub const NAS_IP_ADDRESS: u8 = 4;
 pub const NAS_PORT: u8 = 5;
 /// Framed-IP-Address (RFC 2865 5.8).
 pub const FRAMED_IP_ADDRESS: u8 = 8;
+/// Filter-Id (RFC 2865 5.11).
+pub const FILTER_ID: u8 = 11;
 /// Vendor-Specific (RFC 2865 5.26).
 pub const VENDOR_SPECIFIC: u8 = 26;
 /// Called-Station-Id (RFC 2865 5.30).

@@ -24,6 +24,7 @@ pub mod service;
 pub mod sessions;
 pub mod socket;
 pub mod storage;
+pub mod vendor;
 pub mod verify;
 
 pub use client::{Client, ClientError, Clients};

@@ -3,20 +3,26 @@
 //! Event time is the NAS's Event-Timestamp, else arrival − Acct-Delay-Time. A NAS's clock is believed for times up to
 //! seven days before the arrival and up to [`CLOCK_TOLERANCE`] seconds after it; otherwise the arrival counts and the
 //! record is flagged. Of an attribute that must occur once, the first occurrence counts.
+//!
+//! Octets are the standard counters with Gigawords. A vendor's 64-bit counters take their place where those are absent, or
+//! were sent without Gigawords and agree with them in the lower half; the vendor's IPv6 counters are kept apart.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use schema::{
-    Lsn, Octets, RecordFlags, RecordRow, SessionKey, StatusType, TerminateCause, UnixMicros, UnixTime,
+    Lsn, Octets, RecordFlags, RecordRow, SessionKey, SessionKind, StatusType, TerminateCause, UnixMicros,
+    UnixTime,
 };
+use usage::RawCounters;
 use usage::period::Calendar;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::attributes::{self as attr, integer};
 use crate::journal::Entry;
 use crate::packet::{Attribute, Attributes, HEADER};
+use crate::vendor::VendorFacts;
 
 /// How far, in seconds, a NAS's clock may be ahead before its times are not believed.
 pub const CLOCK_TOLERANCE: i64 = 2;
@@ -51,18 +57,18 @@ pub struct AccountingRecord<'a> {
     pub nas: NasIdentity<'a>,
     /// Acct-Session-Id; empty where absent.
     pub acct_session_id: &'a [u8],
-    /// Acct-Multi-Session-Id.
+    /// Acct-Multi-Session-Id; of a service the session that it is a part of.
     pub acct_multi_session_id: &'a [u8],
+    /// What the session counts.
+    pub kind: SessionKind,
     /// User-Name.
     pub login: &'a [u8],
     /// Event time.
     pub event_at: UnixTime,
     /// Acct-Session-Time.
     pub session_time: Option<u32>,
-    /// Upload: Acct-Input-Octets with Gigawords.
-    pub input: Option<Octets>,
-    /// Download: Acct-Output-Octets with Gigawords.
-    pub output: Option<Octets>,
+    /// Its counters; `None` where it carries none.
+    pub counters: Option<RawCounters>,
     /// Acct-Input-Packets.
     pub input_packets: u32,
     /// Acct-Output-Packets.
@@ -79,6 +85,14 @@ pub struct AccountingRecord<'a> {
     pub nas_port: u32,
     /// NAS-Port-Id.
     pub nas_port_id: &'a [u8],
+    /// Agent-Circuit-Id (RFC 4679 3.3.1).
+    pub agent_circuit_id: &'a [u8],
+    /// Agent-Remote-Id (RFC 4679 3.3.2).
+    pub agent_remote_id: &'a [u8],
+    /// Rate to the subscriber that the NAS says it allows, bit/s; 0 where it does not say.
+    pub download_limit_bps: u64,
+    /// Rate from the subscriber that the NAS says it allows, bit/s; 0 where it does not say.
+    pub upload_limit_bps: u64,
     /// What it carries and what was noticed.
     pub flags: RecordFlags,
 }
@@ -105,6 +119,7 @@ struct Scan<'a> {
     called_station_id: Option<&'a [u8]>,
     nas_port: Option<u32>,
     nas_port_id: Option<&'a [u8]>,
+    vendor: VendorFacts<'a>,
     bad_attribute: bool,
 }
 
@@ -120,9 +135,9 @@ impl<'a> AccountingRecord<'a> {
         let delay_time = scan.delay_time.unwrap_or(0);
         let mut flags = scan.flags(status);
         let event_at = event_time(entry.arrived_at.seconds(), delay_time, scan.event_timestamp, &mut flags);
-        let counter = |octets: Option<u32>, gigawords: Option<u32>| {
-            octets.map(|octets| Octets::from_gigawords(gigawords.unwrap_or(0), octets))
-        };
+        let session_id = scan.acct_session_id.unwrap_or_default();
+        let multi_session_id = scan.acct_multi_session_id.unwrap_or_default();
+        let parent = scan.vendor.parent(session_id, multi_session_id);
         let nas = match (scan.nas_identifier.filter(|id| !id.is_empty()), scan.nas_address) {
             (Some(identifier), _) => NasIdentity::Identifier(identifier),
             (None, Some(address)) => NasIdentity::Address(address),
@@ -136,13 +151,13 @@ impl<'a> AccountingRecord<'a> {
             attributes,
             status,
             nas,
-            acct_session_id: scan.acct_session_id.unwrap_or_default(),
-            acct_multi_session_id: scan.acct_multi_session_id.unwrap_or_default(),
+            acct_session_id: session_id,
+            acct_multi_session_id: parent.unwrap_or(multi_session_id),
+            kind: if parent.is_some() { SessionKind::SERVICE } else { SessionKind::SESSION },
             login: scan.login.unwrap_or_default(),
             event_at,
             session_time: scan.session_time,
-            input: counter(scan.input, scan.input_gigawords),
-            output: counter(scan.output, scan.output_gigawords),
+            counters: scan.counters(),
             input_packets: scan.input_packets.unwrap_or(0),
             output_packets: scan.output_packets.unwrap_or(0),
             delay_time,
@@ -151,6 +166,10 @@ impl<'a> AccountingRecord<'a> {
             called_station_id: scan.called_station_id.unwrap_or_default(),
             nas_port: scan.nas_port.unwrap_or(0),
             nas_port_id: scan.nas_port_id.unwrap_or_default(),
+            agent_circuit_id: scan.vendor.circuit_id(),
+            agent_remote_id: scan.vendor.remote_id(),
+            download_limit_bps: scan.vendor.rates.download(),
+            upload_limit_bps: scan.vendor.rates.upload(),
             flags,
         }
     }
@@ -228,6 +247,7 @@ impl<'a> AccountingRecord<'a> {
         };
         let day = calendar.day_of(self.event_at);
         let session_key = self.session_key(&nas).unwrap_or_default();
+        let counters = self.counters.unwrap_or_default();
         RecordRow {
             collector: collector.to_owned(),
             lsn: self.lsn.0,
@@ -240,7 +260,7 @@ impl<'a> AccountingRecord<'a> {
             acct_multi_session_id: text(self.acct_multi_session_id),
             login: text(self.login),
             status_type: self.status.0,
-            kind: 0,
+            kind: self.kind.0,
             event_at: seconds(self.event_at),
             started_at: self.started_at().map_or(0, seconds),
             day_starts_at: seconds(day.starts_at),
@@ -248,10 +268,10 @@ impl<'a> AccountingRecord<'a> {
                 .unwrap_or(0),
             zone: calendar.zone().name().to_owned(),
             session_time: self.session_time.unwrap_or(0),
-            input_octets: self.input.unwrap_or_default().0,
-            output_octets: self.output.unwrap_or_default().0,
-            input_ipv6_octets: 0,
-            output_ipv6_octets: 0,
+            input_octets: counters.input.0,
+            output_octets: counters.output.0,
+            input_ipv6_octets: counters.input_ipv6.0,
+            output_ipv6_octets: counters.output_ipv6.0,
             input_packets: self.input_packets,
             output_packets: self.output_packets,
             delay_time: self.delay_time,
@@ -263,10 +283,10 @@ impl<'a> AccountingRecord<'a> {
             called_station_id: text(self.called_station_id),
             nas_port: self.nas_port,
             nas_port_id: text(self.nas_port_id),
-            agent_circuit_id: String::new(),
-            agent_remote_id: String::new(),
-            download_limit_bps: 0,
-            upload_limit_bps: 0,
+            agent_circuit_id: text(self.agent_circuit_id),
+            agent_remote_id: text(self.agent_remote_id),
+            download_limit_bps: self.download_limit_bps,
+            upload_limit_bps: self.upload_limit_bps,
             digest: self.digest(),
             nas,
             flags: flags.0,
@@ -301,6 +321,8 @@ impl<'a> Scan<'a> {
             attr::FRAMED_IPV6_PREFIX | attr::DELEGATED_IPV6_PREFIX => {
                 self.bad_attribute |= attr::ipv6_prefix(value).is_none()
             }
+            attr::FILTER_ID => self.vendor.rates.filter_id(value),
+            attr::VENDOR_SPECIFIC => self.vendor.read(value),
             kind => self.read_number(kind, value),
         }
     }
@@ -334,9 +356,27 @@ impl<'a> Scan<'a> {
         }
     }
 
+    fn input(&self) -> Counter {
+        Counter::new(self.input, self.input_gigawords, self.vendor.wide_input())
+    }
+
+    fn output(&self) -> Counter {
+        Counter::new(self.output, self.output_gigawords, self.vendor.wide_output())
+    }
+
+    fn counters(&self) -> Option<RawCounters> {
+        let (input, output) = (self.input().octets, self.output().octets);
+        (input.is_some() || output.is_some()).then(|| RawCounters {
+            input: input.unwrap_or_default(),
+            output: output.unwrap_or_default(),
+            input_ipv6: self.vendor.input_ipv6(),
+            output_ipv6: self.vendor.output_ipv6(),
+        })
+    }
+
     fn flags(&self, status: StatusType) -> RecordFlags {
-        let octets = self.input.is_some() || self.output.is_some();
-        let gigawords = self.input_gigawords.is_some() || self.output_gigawords.is_some();
+        let octets = self.input().octets.is_some() || self.output().octets.is_some();
+        let gigawords = self.input().whole || self.output().whole;
         let reports = matches!(status, StatusType::INTERIM_UPDATE | StatusType::STOP);
         [
             (self.session_time.is_some(), RecordFlags::SESSION_TIME),
@@ -347,11 +387,32 @@ impl<'a> Scan<'a> {
             (status == StatusType::STOP, RecordFlags::STOP),
             (reports && !octets, RecordFlags::OCTETS_MISSING),
             (reports && self.session_time.is_none(), RecordFlags::SESSION_TIME_MISSING),
-            (self.bad_attribute, RecordFlags::BAD_ATTRIBUTE),
+            (self.bad_attribute || self.vendor.bad, RecordFlags::BAD_ATTRIBUTE),
         ]
         .into_iter()
         .filter(|(holds, _)| *holds)
         .fold(RecordFlags::default(), |flags, (_, flag)| flags | flag)
+    }
+}
+
+/// One direction's octets.
+struct Counter {
+    octets: Option<Octets>,
+    /// Whether its upper half is known.
+    whole: bool,
+}
+
+impl Counter {
+    fn new(octets: Option<u32>, gigawords: Option<u32>, wide: Option<u64>) -> Self {
+        const LOWER: u64 = u32::MAX as u64;
+        let agrees = |wide: &u64| octets.is_none_or(|octets| wide & LOWER == u64::from(octets));
+        match wide.filter(|wide| gigawords.is_none() && agrees(wide)) {
+            Some(wide) => Self { octets: Some(Octets(wide)), whole: true },
+            None => Self {
+                octets: octets.map(|octets| Octets::from_gigawords(gigawords.unwrap_or(0), octets)),
+                whole: gigawords.is_some(),
+            },
+        }
     }
 }
 
@@ -392,79 +453,4 @@ fn seconds(time: UnixTime) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ARRIVED: i64 = 1_790_000_000;
-
-    fn entry<'a>(packet: &'a [u8]) -> Entry<'a> {
-        let peer = "192.0.2.1:40000".parse().unwrap();
-        Entry { arrived_at: UnixMicros(ARRIVED * 1_000_000), peer, client: "bng", local: 0, packet }
-    }
-
-    fn packet(attributes: &[(u8, &[u8])]) -> Vec<u8> {
-        let mut bytes = vec![0; HEADER];
-        for (kind, value) in attributes {
-            bytes.extend([*kind, u8::try_from(value.len() + 2).unwrap()]);
-            bytes.extend(*value);
-        }
-        bytes
-    }
-
-    fn row(attributes: &[(u8, &[u8])]) -> RecordRow {
-        AccountingRecord::decode(Lsn(1), &entry(&packet(attributes)))
-            .to_row("c", &Calendar::new(chrono_tz::UTC))
-    }
-
-    #[test]
-    fn gigawords_and_delay_are_applied() {
-        let row = row(&[
-            (40, &[0, 0, 0, 3]),
-            (44, b"abc"),
-            (41, &[0, 0, 0, 10]),
-            (46, &[0, 0, 1, 0]),
-            (42, &[0, 0, 0, 1]),
-            (43, &205_032_704u32.to_be_bytes()),
-            (53, &[0, 0, 0, 1]),
-        ]);
-        assert_eq!((row.input_octets, row.output_octets), (1, 4_500_000_000));
-        assert_eq!(i64::from(row.event_at), ARRIVED - 10);
-        assert_eq!(i64::from(row.started_at), ARRIVED - 10 - 256);
-        assert!(
-            RecordFlags(row.flags)
-                .has(RecordFlags::GIGAWORDS | RecordFlags::SESSION_TIME | RecordFlags::OCTETS)
-        );
-        assert_eq!(row.nas, "bng/192.0.2.1");
-    }
-
-    #[test]
-    fn a_clock_at_1970_or_in_the_future_is_not_believed() {
-        let old = row(&[(40, &[0, 0, 0, 1]), (55, &[0, 0, 0, 9])]);
-        assert_eq!(i64::from(old.event_at), ARRIVED);
-        assert!(RecordFlags(old.flags).has(RecordFlags::TIME_TOO_OLD));
-        let future = row(&[(40, &[0, 0, 0, 1]), (55, &[0xff; 4])]);
-        assert_eq!(i64::from(future.event_at), ARRIVED);
-        assert!(RecordFlags(future.flags).has(RecordFlags::TIME_IN_FUTURE));
-    }
-
-    #[test]
-    fn a_retransmission_under_a_new_identifier_has_the_same_digest() {
-        let first = row(&[(40, &[0, 0, 0, 2]), (44, b"x"), (41, &[0, 0, 0, 0])]);
-        let second = row(&[(40, &[0, 0, 0, 2]), (44, b"x"), (41, &[0, 0, 0, 7]), (33, b"p")]);
-        assert_eq!(first.digest, second.digest);
-        assert_ne!(first.digest, row(&[(40, &[0, 0, 0, 2]), (44, b"y")]).digest);
-    }
-
-    #[test]
-    fn attributes_of_the_wrong_length_are_flagged_and_kept() {
-        let row = row(&[(40, &[0, 0, 0, 2]), (46, &[1, 2]), (8, &[1]), (1, &[0xff, b'a'])]);
-        assert!(
-            RecordFlags(row.flags)
-                .has(RecordFlags::BAD_ATTRIBUTE | RecordFlags::NOT_UTF8 | RecordFlags::OCTETS_MISSING)
-        );
-        assert_eq!(
-            row.attributes,
-            packet(&[(40, &[0, 0, 0, 2]), (46, &[1, 2]), (8, &[1]), (1, &[0xff, b'a'])])[HEADER..]
-        );
-    }
-}
+mod tests;

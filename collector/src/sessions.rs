@@ -375,8 +375,8 @@ impl Session {
             at: record.event_at,
             arrived_at: record.arrived_at.seconds(),
             session_time: record.session_time,
-            download: record.output,
-            upload: record.input,
+            download: record.counters.map(|counters| counters.output),
+            upload: record.counters.map(|counters| counters.input),
             status: record.status,
             flags: record.flags,
         });

@@ -123,9 +123,9 @@ pub struct RecordFlags(pub u32);
 impl RecordFlags {
     /// Acct-Session-Time is present.
     pub const SESSION_TIME: Self = Self(1);
-    /// Acct-Input-Octets or Acct-Output-Octets is present.
+    /// Acct-Input-Octets or Acct-Output-Octets is present, or a vendor's 64-bit counter in their place.
     pub const OCTETS: Self = Self(1 << 1);
-    /// Acct-Input-Gigawords or Acct-Output-Gigawords is present.
+    /// Acct-Input-Gigawords or Acct-Output-Gigawords is present, or a vendor's 64-bit counter in their place.
     pub const GIGAWORDS: Self = Self(1 << 2);
     /// The event time is the NAS's Event-Timestamp, not computed from the arrival.
     pub const EVENT_TIMESTAMP: Self = Self(1 << 3);
@@ -226,7 +226,7 @@ pub struct RecordRow {
     pub session_key: u128,
     /// Acct-Session-Id.
     pub acct_session_id: String,
-    /// Acct-Multi-Session-Id.
+    /// Acct-Multi-Session-Id; of a service the Acct-Session-Id of the session that it is a part of.
     pub acct_multi_session_id: String,
     /// User-Name.
     pub login: String,
@@ -246,9 +246,9 @@ pub struct RecordRow {
     pub zone: String,
     /// Acct-Session-Time.
     pub session_time: u32,
-    /// Upload: Acct-Input-Octets with Gigawords.
+    /// Acct-Input-Octets with Gigawords: upload, unless the NAS's policy says otherwise.
     pub input_octets: u64,
-    /// Download: Acct-Output-Octets with Gigawords.
+    /// Acct-Output-Octets with Gigawords: download, unless the NAS's policy says otherwise.
     pub output_octets: u64,
     /// The vendor's separate count of IPv6 octets from the subscriber.
     pub input_ipv6_octets: u64,
