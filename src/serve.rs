@@ -4,6 +4,7 @@
 //! ClickHouse, its migrations or the relational database. At the end it goes before the engine, so that what can still be
 //! exported is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use collector::{Clients, Collector, CollectorParts, Ledger};
 use dashboard::{DashboardDeps, FirstSteps};
 use engine::{EngineConfig, EngineState, HostConfig, KEY_VARIABLE, Supervisor};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use query_api::settler::{self, SettlerLease, SettlerParts};
 use schema::clickhouse::{Target, migrate as migrate_clickhouse};
 use schema::health::{CLICKHOUSE, DATABASE, HealthBoard};
 use serde::Serialize;
@@ -114,6 +116,14 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         metrics,
         http: Arc::new(config.http.clone()),
     };
+    let settler = SettlerParts {
+        writer: target.client(),
+        reader: target.reader(),
+        calendar,
+        rules: rules.clone(),
+        policies: BTreeMap::new(),
+    };
+    let lease = SettlerLease { directory: directory.clone(), holder: collector.id().to_string() };
     let addresses = Addresses { accounting: collector.addresses(), http: listener.local_addr()? };
     let pages = pages(&config, api, &addresses);
 
@@ -121,11 +131,13 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let http_shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
     tasks.spawn(look_after_clickhouse(
-        target,
+        target.clone(),
         supervisor.as_ref().map(Supervisor::state),
         health.clone(),
         engine_shutdown.clone(),
     ));
+    tasks.spawn(rules.follow(target.reader(), engine_shutdown.clone()));
+    let settling = tokio::spawn(settler::run(settler, lease, health.clone(), http_shutdown.clone()));
     tasks.spawn(look_after_database(directory, health, engine_shutdown.clone()));
     let engine = supervisor.map(|supervisor| tokio::spawn(supervisor.run(engine_shutdown.clone())));
     let http = tokio::spawn(serve_http(listener, pages, http_shutdown.clone()));
@@ -136,6 +148,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     shutdown.cancel();
     http_shutdown.cancel();
     _ = tokio::time::timeout(HTTP_PATIENCE, http).await;
+    _ = tokio::time::timeout(HTTP_PATIENCE, settling).await;
     engine_shutdown.cancel();
     if let Some(engine) = engine {
         engine.await.context("the engine's supervisor")?;

@@ -4,6 +4,14 @@
 //! |---|---|
 //! | `radtally_query_api_request_seconds` | time until a response begins, by `route` and `status` |
 //! | `radtally_query_api_live_viewers` | WebSockets open on the live feed |
+//! | `radtally_settler_records_total` | records that the settler has followed |
+//! | `radtally_settler_evaluated_total` | session keys evaluated from their records |
+//! | `radtally_settler_published_total` | of them, those of which something new was published |
+//! | `radtally_settler_round_seconds` | time from reading records to publishing what they changed |
+//! | `radtally_settler_lag_seconds` | age of the oldest record whose session waits to be settled |
+//! | `radtally_usage_sessions` | sessions heard of within a day, by `nas` |
+//! | `radtally_usage_dirty_sessions` | of them, those that are evaluated from their records, by `nas` |
+//! | `radtally_usage_dirty_records` | records of these, by `nas` and `verdict` |
 
 use std::time::Instant;
 
@@ -13,6 +21,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::params::Params;
+use crate::settler::Settlement;
+use crate::usage::quality::NasQuality;
 use crate::{ApiError, Deps};
 
 const REQUEST_SECONDS: &str = "radtally_query_api_request_seconds";
@@ -22,6 +32,37 @@ pub(crate) async fn get(State(deps): State<Deps>, uri: Uri) -> Result<Response, 
     Params::of(&uri, &[])?;
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((text, deps.metrics.render()).into_response())
+}
+
+/// What the settler does.
+pub(crate) struct Settling;
+
+impl Settling {
+    /// It went through a round.
+    pub(crate) fn did(done: &Settlement, took: std::time::Duration) {
+        metrics::counter!("radtally_settler_records_total").increment(done.records);
+        metrics::counter!("radtally_settler_evaluated_total").increment(done.evaluated);
+        metrics::counter!("radtally_settler_published_total").increment(done.published);
+        metrics::histogram!("radtally_settler_round_seconds").record(took);
+    }
+
+    /// How long the oldest record waits.
+    pub(crate) fn lags(seconds: i64) {
+        metrics::gauge!("radtally_settler_lag_seconds")
+            .set(f64::from(i32::try_from(seconds).unwrap_or(i32::MAX)));
+    }
+
+    /// How well a NAS reports.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub(crate) fn counts(nas: &NasQuality) {
+        let name = || nas.nas.as_str().to_owned();
+        metrics::gauge!("radtally_usage_sessions", "nas" => name()).set(nas.sessions as f64);
+        metrics::gauge!("radtally_usage_dirty_sessions", "nas" => name()).set(nas.dirty_sessions as f64);
+        for (verdict, records) in &nas.verdicts {
+            metrics::gauge!("radtally_usage_dirty_records", "nas" => name(), "verdict" => verdict.clone())
+                .set(*records as f64);
+        }
+    }
 }
 
 /// Measures every request.

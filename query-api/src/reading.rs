@@ -9,7 +9,7 @@ mod rows;
 use std::collections::{HashMap, HashSet};
 
 use schema::{Login, SessionKey, TerminateCause, UnixTime};
-use usage::{Bucket, Curve, Dirty, PolicyHistory, Record, SessionView, evaluate};
+use usage::{Amendment, Bucket, Curve, Dirty, PolicyHistory, Record, SessionView, evaluate};
 
 use crate::query;
 use crate::rules::Published;
@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) stopped: Option<(UnixTime, TerminateCause)>,
     /// By login; more than one where User-Name changed.
     pub(crate) curves: Vec<(Login, Curve)>,
+    /// What late data changed of the whole key's settled days; with its first session.
+    pub(crate) amendments: Vec<Amendment>,
 }
 
 impl Session {
@@ -69,7 +71,7 @@ pub(crate) async fn sessions(
         let settled = settled(&deps.clickhouse, &keys, rules.generation).await?;
         let rest: Vec<&StoredSession> =
             stored.iter().filter(|stored| !settled.contains_key(&stored.key())).collect();
-        found.extend(settled.into_iter().map(|(key, settled)| (key, settled.sessions)));
+        found.extend(settled.into_iter().map(|(key, settled)| (key, settled.into_sessions())));
         if !rest.is_empty() {
             found.extend(unsettled(deps, &rules, &rest, extent).await?);
         }
@@ -109,6 +111,7 @@ fn clean(stored: &StoredSession, view: &SessionView) -> Session {
         started_at: view.started_at(),
         stopped: view.is_stopped().then(|| (curve.ends_at(), cause)),
         curves: vec![(Login::from(login), curve)],
+        amendments: Vec::new(),
     }
 }
 
@@ -194,6 +197,7 @@ fn sessions_of(key: SessionKey, records: &[Record], policies: &PolicyHistory) ->
             started_at: session.started_at,
             stopped: session.stopped,
             curves: session.curves,
+            amendments: Vec::new(),
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use clickhouse::Row;
 use collector::OnlineFilter;
-use schema::{ClientName, Login, NasId, Octets, SessionKey, UnixTime};
+use schema::{BitsPerSecond, ClientName, Login, NasId, Octets, SessionKey, SessionKind, UnixTime};
 use serde::{Deserialize, Serialize, Serializer};
 use usage::Usage;
 
@@ -99,6 +99,8 @@ pub struct Session {
     pub acct_session_id: String,
     /// Acct-Multi-Session-Id.
     pub acct_multi_session_id: String,
+    /// `session`; or `service` or `queue`, whose octets are part of their session's and never added to them.
+    pub kind: String,
     /// When it began.
     pub started_at: UnixTime,
     /// When it ended; `null` while it is on.
@@ -125,6 +127,14 @@ pub struct Session {
     pub called_station_id: String,
     /// NAS-Port-Id.
     pub nas_port_id: String,
+    /// Agent-Circuit-Id (RFC 4679 3.3.1): the subscriber's line.
+    pub agent_circuit_id: String,
+    /// Agent-Remote-Id (RFC 4679 3.3.2).
+    pub agent_remote_id: String,
+    /// Rate to the subscriber that the NAS says it allows, bit/s; `null` where it says none.
+    pub download_limit_bps: Option<BitsPerSecond>,
+    /// Rate from the subscriber that the NAS says it allows, bit/s; `null` where it says none.
+    pub upload_limit_bps: Option<BitsPerSecond>,
     /// Why it ended, in the dictionaries' words; `null` where nobody told.
     pub terminate_cause: Option<String>,
     /// Whether it is on.
@@ -284,6 +294,7 @@ fn show(
         client: stored.client.as_str().into(),
         acct_session_id: stored.acct_session_id.clone(),
         acct_multi_session_id: stored.acct_multi_session_id.clone(),
+        kind: SessionKind(stored.kind).to_string(),
         started_at: session.started_at,
         ended_at: standing.ended_at,
         last_seen_at,
@@ -297,9 +308,17 @@ fn show(
         calling_station_id: stored.calling_station_id.clone(),
         called_station_id: stored.called_station_id.clone(),
         nas_port_id: stored.nas_port_id.clone(),
+        agent_circuit_id: stored.agent_circuit_id.clone(),
+        agent_remote_id: stored.agent_remote_id.clone(),
+        download_limit_bps: limit(stored.download_limit_bps),
+        upload_limit_bps: limit(stored.upload_limit_bps),
         terminate_cause: standing.cause.map(|cause| cause.to_string()),
         state: standing.state,
     }
+}
+
+fn limit(rate: u64) -> Option<BitsPerSecond> {
+    (rate > 0).then_some(BitsPerSecond(rate))
 }
 
 fn usage_in(session: &reading::Session, login: Option<&str>, (from, to): (UnixTime, UnixTime)) -> Usage {

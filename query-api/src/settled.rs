@@ -99,6 +99,16 @@ impl Settled {
     }
 }
 
+impl Settled {
+    /// The sessions, the first with the amendments.
+    pub(crate) fn into_sessions(mut self) -> Vec<Session> {
+        if let Some(first) = self.sessions.first_mut() {
+            first.amendments = self.amendments;
+        }
+        self.sessions
+    }
+}
+
 /// What is common to a key's rows.
 pub(crate) struct Stamp<'a> {
     pub(crate) key: SessionKey,
@@ -201,6 +211,7 @@ impl SettledRow {
                     (Login::from(login.as_str()), whole.clone().within(time(*from), time(*to)))
                 })
                 .collect(),
+            amendments: Vec::new(),
         }
     }
 

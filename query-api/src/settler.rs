@@ -10,6 +10,7 @@
 mod evaluate;
 mod follow;
 mod known;
+mod run;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,6 +24,7 @@ use crate::query::fetch;
 use crate::rules::{Published, Rules};
 use crate::settled::SettledRow;
 use follow::{Followed, Follower};
+pub use run::{LEASE, SettlerLease, run};
 
 /// Keys evaluated at once.
 const KEYS_AT_ONCE: usize = 100;

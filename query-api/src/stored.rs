@@ -34,6 +34,10 @@ pub(crate) struct StoredSession {
     pub(crate) calling_station_id: String,
     pub(crate) called_station_id: String,
     pub(crate) nas_port_id: String,
+    pub(crate) agent_circuit_id: String,
+    pub(crate) agent_remote_id: String,
+    pub(crate) download_limit_bps: u64,
+    pub(crate) upload_limit_bps: u64,
 }
 
 impl StoredSession {
@@ -154,7 +158,9 @@ pub(crate) async fn find(
          toUInt32(max(s.max_event_at)) AS last_event_at, max(s.terminate_cause) AS terminate_cause, \
          groupUniqArrayArray(s.addresses) AS addresses, groupUniqArrayArray(s.prefixes) AS prefixes, \
          groupUniqArrayArray(s.macs) AS macs, max(s.calling_station_id) AS calling_station_id, \
-         max(s.called_station_id) AS called_station_id, max(s.nas_port_id) AS nas_port_id \
+         max(s.called_station_id) AS called_station_id, max(s.nas_port_id) AS nas_port_id, \
+         max(s.agent_circuit_id) AS agent_circuit_id, max(s.agent_remote_id) AS agent_remote_id, \
+         max(s.download_limit_bps) AS download_limit_bps, max(s.upload_limit_bps) AS upload_limit_bps \
          FROM sessions AS s {wher} GROUP BY session_key {having} \
          ORDER BY place {order}, session_key {order} {limit}",
         place = sort.expression(),

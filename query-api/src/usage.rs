@@ -1,10 +1,12 @@
 //! Usage of a login: [`summary()`](summary::summary) of a period, and a [`series()`](series::series) of steps.
 
+mod amended;
+pub mod quality;
 pub mod series;
 pub mod summary;
 
 use collector::OnlineFilter;
-use schema::{SessionKey, UnixTime};
+use schema::{SessionKey, SessionKind, UnixTime};
 
 use crate::params::{Params, bad};
 use crate::reading::{self, Extent, Session};
@@ -12,6 +14,7 @@ use crate::state::{Standing, Standings};
 use crate::stored::{self, Match, Sort};
 use crate::{ApiError, Deps};
 
+pub use quality::quality;
 pub use series::series;
 pub use summary::summary;
 
@@ -75,7 +78,9 @@ pub(crate) async fn sessions_in(
         online: &online,
         ..Match::default()
     };
-    let stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, None).await?;
+    let mut stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, None).await?;
+    // Services and queues repeat the octets of their session.
+    stored.retain(|stored| stored.kind == SessionKind::SESSION.0);
     let extent = Extent { period: (query.from, query.to), boundaries };
     let mut read = reading::sessions(deps, &stored, extent).await?;
     let of_login = |session: &Session| session.curves_of(Some(&query.login)).next().is_some();

@@ -38,6 +38,8 @@ pub const LISTENER: &str = "listener";
 pub const EXPORTER: &str = "exporter";
 /// Part name of ClickHouse.
 pub const CLICKHOUSE: &str = "clickhouse";
+/// Part name of what evaluates irregular sessions.
+pub const SETTLER: &str = "settler";
 /// Part name of the relational database.
 pub const DATABASE: &str = "database";
 

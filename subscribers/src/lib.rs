@@ -9,6 +9,7 @@ mod directory;
 mod entities;
 mod error;
 mod identity;
+mod leases;
 mod migrations;
 mod names;
 mod passwords;

@@ -231,3 +231,34 @@ async fn a_missing_data_directory_is_named() {
     let error = opened.err().unwrap().to_string();
     assert!(error.contains("/nonexistent/radtally/directory.sqlite"), "{error}");
 }
+
+#[tokio::test]
+async fn of_two_who_want_a_lease_one_gets_it() {
+    on_both(|directory| async move {
+        let take = |holder: &'static str| {
+            let directory = directory.clone();
+            async move { directory.acquire_lease("work", holder, 60).await.unwrap() }
+        };
+        let (one, two) = tokio::join!(take("one"), take("two"));
+        assert!(one != two);
+        let winner = if one { "one" } else { "two" };
+        assert!(take(winner).await, "it is renewed");
+        assert_eq!(directory.lease_holder("work").await.unwrap().unwrap().0, winner);
+        directory.release_lease("work", "nobody").await.unwrap();
+        assert!(!take(if one { "two" } else { "one" }).await);
+        directory.release_lease("work", winner).await.unwrap();
+        assert!(take("three").await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_is_taken_over() {
+    on_both(|directory| async move {
+        assert!(directory.acquire_lease("work", "gone", 0).await.unwrap());
+        assert_eq!(directory.lease_holder("work").await.unwrap(), None);
+        assert!(directory.acquire_lease("work", "next", 60).await.unwrap());
+        assert!(!directory.acquire_lease("work", "gone", 60).await.unwrap());
+    })
+    .await;
+}

@@ -10,6 +10,7 @@ use schema::{BitsPerSecond, Octets, UnixTime};
 use serde::Serialize;
 use usage::{Curve, Step, Usage};
 
+use super::amended::Amended;
 use super::{UsageQuery, sessions_in};
 use crate::params::{Params, bad};
 use crate::state::Standing;
@@ -51,6 +52,12 @@ pub struct StepUsage {
     pub upload_octets: Octets,
     /// The part of both whose share of this step is computed.
     pub estimated_octets: Octets,
+    /// When late data last changed a local day of the step that was settled; `null` where none did.
+    pub amended_at: Option<UnixTime>,
+    /// By how many octets to the subscriber all such changes of these days moved their usage.
+    pub amended_download_octets: i64,
+    /// By how many octets from the subscriber they did.
+    pub amended_upload_octets: i64,
     /// Over the step, or as much of it as has passed; `null` while it lies in the future.
     pub average: Option<Rates>,
     /// The highest average over a five-minute slot of the step, for each direction by itself; `null` where the step holds
@@ -101,7 +108,12 @@ pub async fn series(deps: &Deps, query: &UsageQuery, step: Step) -> Result<Serie
             slots.add(curve, standing);
         }
     }
-    let items = steps.iter().zip(&usage).map(|(period, usage)| item(*period, usage, &slots, now));
+    let item = |(period, usage): (&(UnixTime, UnixTime), &Usage)| {
+        let (from, to) = *period;
+        let of_step = Amended::of(deps, sessions.iter().map(|(session, _)| session), query, from, to);
+        item(*period, usage, &of_step, &slots, now)
+    };
+    let items = steps.iter().zip(&usage).map(item);
     Ok(Series {
         login: query.login.clone(),
         from,
@@ -132,7 +144,13 @@ fn add_steps(usage: &mut [Usage], steps: &[(UnixTime, UnixTime)], curve: &Curve)
     }
 }
 
-fn item((from, to): (UnixTime, UnixTime), usage: &Usage, slots: &Slots, now: UnixTime) -> StepUsage {
+fn item(
+    (from, to): (UnixTime, UnixTime),
+    usage: &Usage,
+    amended: &Amended,
+    slots: &Slots,
+    now: UnixTime,
+) -> StepUsage {
     let (maximum, last) = slots.rates(from, to);
     StepUsage {
         from,
@@ -140,6 +158,9 @@ fn item((from, to): (UnixTime, UnixTime), usage: &Usage, slots: &Slots, now: Uni
         download_octets: usage.download,
         upload_octets: usage.upload,
         estimated_octets: usage.estimated,
+        amended_at: amended.at,
+        amended_download_octets: amended.download,
+        amended_upload_octets: amended.upload,
         average: Rates::average(usage.download, usage.upload, to.min(now.max(from)).since(from)),
         maximum,
         last,

@@ -7,6 +7,7 @@ use schema::{Octets, UnixTime};
 use serde::Serialize;
 use usage::Usage;
 
+use super::amended::Amended;
 use super::{UsageQuery, sessions_in};
 use crate::params::Params;
 use crate::{ApiError, Deps};
@@ -35,6 +36,12 @@ pub struct Summary {
     pub upload_octets: Octets,
     /// The part of both that lies between two reports which enclose an end of the period, so that its share is computed.
     pub estimated_octets: Octets,
+    /// When late data last changed a local day of the period that was settled; `null` where none did.
+    pub amended_at: Option<UnixTime>,
+    /// By how many octets to the subscriber all such changes of these days moved their usage.
+    pub amended_download_octets: i64,
+    /// By how many octets from the subscriber they did.
+    pub amended_upload_octets: i64,
     /// The newest report among these sessions; `null` where there is none. Usage follows live sessions by their reporting
     /// interval and about a second.
     pub as_of: Option<UnixTime>,
@@ -51,6 +58,7 @@ pub async fn summary(deps: &Deps, query: &UsageQuery) -> Result<Summary, ApiErro
     for curve in sessions.iter().flat_map(|(session, _)| session.curves_of(Some(&query.login))) {
         usage += curve.usage(from, to);
     }
+    let amended = Amended::of(deps, sessions.iter().map(|(session, _)| session), query, from, to);
     let count =
         |holds: &dyn Fn(&(_, _)) -> bool| sessions.iter().filter(|session| holds(session)).count() as u64;
     Ok(Summary {
@@ -64,6 +72,9 @@ pub async fn summary(deps: &Deps, query: &UsageQuery) -> Result<Summary, ApiErro
         download_octets: usage.download,
         upload_octets: usage.upload,
         estimated_octets: usage.estimated,
+        amended_at: amended.at,
+        amended_download_octets: amended.download,
+        amended_upload_octets: amended.upload,
         as_of: sessions.iter().map(|(session, _)| session.last_at()).max(),
     })
 }

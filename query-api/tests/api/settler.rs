@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use query_api::settler::{Settler, SettlerParts};
-use query_api::usage::{UsageQuery, summary};
-use schema::{NasId, UnixTime};
+use query_api::usage::{UsageQuery, quality, summary};
+use schema::{NasId, RecordRow, UnixTime};
 use usage::NasPolicy;
 use usage::policy::Direction;
 
@@ -103,4 +103,85 @@ async fn a_policy_holds_for_sessions_that_begin_after_it_was_configured() {
     let rules = fixture.deps.rules.current();
     settler(&fixture, policies).settle_pending().await.unwrap();
     assert_eq!(fixture.deps.rules.current(), rules, "what is configured already is not published again");
+}
+
+#[tokio::test]
+async fn late_data_amends_the_day_it_touches_and_says_so() {
+    let mut fixture = Fixture::new().await;
+    let before_midnight = DAY + 86_400 - 1_200;
+    let interim = |after: u32, down| {
+        let at = before_midnight + i64::from(after);
+        Said::new(INTERIM, "anna", "a", at, after).octets(down, down / 10)
+    };
+    fixture
+        .store(&[
+            Said::new(START, "anna", "a", before_midnight, 0),
+            interim(300, 1_000),
+            interim(1_500, 7_000),
+        ])
+        .await;
+    let mut settler = settler(&fixture, BTreeMap::new());
+    assert_eq!(settler.settle_pending().await.unwrap().evaluated, 0);
+    let day = (DAY, DAY + 86_400);
+    assert_eq!(used(&fixture, "anna", day.0, day.1).await, (5_500, 550));
+    let late = Said { arrived_at: before_midnight + 9_000, ..interim(1_200, 2_000) };
+    fixture.store(&[late]).await;
+    assert_eq!(settler.settle_pending().await.unwrap().published, 1);
+    assert_eq!(used(&fixture, "anna", day.0, day.1).await, (2_000, 200));
+    let query = UsageQuery { login: "anna".into(), from: UnixTime(day.0), to: UnixTime(day.1) };
+    let amended = summary(&fixture.deps, &query).await.unwrap();
+    assert_eq!(amended.amended_at, Some(UnixTime(before_midnight + 9_000)));
+    assert_eq!((amended.amended_download_octets, amended.amended_upload_octets), (-3_500, -350));
+    let next = UsageQuery { from: query.to, to: query.to.plus(86_400), ..query };
+    assert_eq!(summary(&fixture.deps, &next).await.unwrap().amended_at, None, "the next day was not over");
+}
+
+#[tokio::test]
+async fn a_nas_that_fails_over_to_another_collector_and_back_is_counted_exactly() {
+    let mut fixture = Fixture::new().await;
+    let interim =
+        |time: u32, down| Said::new(INTERIM, "anna", "a", DAY + i64::from(time), time).octets(down, 0);
+    // The counters begin anew while the other collector listens, all within one bucket.
+    let said =
+        [Said::new(START, "anna", "a", DAY, 0), interim(60, 500), interim(120, 100), interim(180, 900)];
+    let mut rows: Vec<RecordRow> = said.iter().map(|said| fixture.row(said)).collect();
+    rows[2] = RecordRow { collector: "c2".into(), lsn: 1, ..rows[2].clone() };
+    rows[3].lsn = 3;
+    fixture.insert(&rows).await;
+    let mut settler = settler(&fixture, BTreeMap::new());
+    assert_eq!(settler.settle_pending().await.unwrap().published, 1);
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (1_400, 0));
+}
+
+#[tokio::test]
+async fn a_service_of_a_session_is_listed_and_never_added() {
+    let mut fixture = Fixture::new().await;
+    fixture.store(&reset("anna", "a")[..2]).await;
+    let service = fixture.row(&Said::new(INTERIM, "anna", "a-video", DAY + 300, 300).octets(600, 60));
+    fixture.insert(&[RecordRow { kind: 1, ..service }]).await;
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (1_000, 100));
+    let filter = query_api::sessions::SessionFilter { login: Some("anna".into()), ..Default::default() };
+    let page = query_api::PageRequest { limit: 10, cursor: None };
+    let listed = query_api::sessions::list(&fixture.deps, &filter, Default::default(), page).await.unwrap();
+    let mut listed: Vec<_> =
+        listed.items.iter().map(|one| (one.kind.as_str(), one.download_octets.0)).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, [("service", 600), ("session", 1_000)]);
+}
+
+#[tokio::test]
+async fn what_had_to_be_inferred_is_counted_for_each_nas() {
+    let mut fixture = Fixture::new().await;
+    let now = UnixTime::now().0 - 3_600;
+    let moved =
+        |said: Said| Said { at: said.at - DAY + now, arrived_at: said.arrived_at - DAY + now, ..said };
+    let mut said: Vec<Said> = reset("anna", "a").into_iter().map(moved).collect();
+    said.extend(reset("bert", "b").into_iter().take(2).map(moved));
+    fixture.store(&said).await;
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    let quality = quality(&fixture.deps).await.unwrap();
+    let nas = &quality.items[0];
+    assert_eq!((nas.nas.as_str(), nas.sessions, nas.dirty_sessions), ("bng/192.0.2.1", 2, 1));
+    assert_eq!(nas.verdicts, BTreeMap::from([("ok".to_owned(), 3), ("reset".to_owned(), 1)]));
 }
