@@ -76,19 +76,19 @@ pub(crate) async fn settled_rows(
     let query = client.query(sql).bind(generation).bind(numbers(keys));
     let mut found: HashMap<SessionKey, Vec<SettledRow>> = HashMap::new();
     for row in fetch::<SettledRow>(query).await? {
-        let rows = found.entry(SessionKey(row.session_key)).or_default();
-        match rows.first().map_or(std::cmp::Ordering::Equal, |known| row.revision.cmp(&known.revision)) {
-            std::cmp::Ordering::Less => {}
-            std::cmp::Ordering::Equal => rows.push(row),
-            std::cmp::Ordering::Greater => *rows = vec![row],
-        }
+        found.entry(SessionKey(row.session_key)).or_default().push(row);
     }
-    for rows in found.values_mut() {
-        rows.sort_unstable_by_key(|row| row.number);
-        // What is inserted again after an answer that did not come is there twice.
-        rows.dedup_by_key(|row| row.number);
-    }
-    Ok(found)
+    Ok(found.into_iter().map(|(key, rows)| (key, newest(rows))).collect())
+}
+
+/// Of a key's rows, those of the newest revision, in their order.
+pub(crate) fn newest(mut rows: Vec<SettledRow>) -> Vec<SettledRow> {
+    let revision = rows.iter().map(|row| row.revision).max().unwrap_or(0);
+    rows.retain(|row| row.revision == revision);
+    rows.sort_unstable_by_key(|row| row.number);
+    // What was inserted again because no answer came is there twice.
+    rows.dedup_by_key(|row| row.number);
+    rows
 }
 
 impl Settled {
@@ -186,7 +186,7 @@ impl SettledRow {
         alike == *other
     }
 
-    fn session(&self) -> Session {
+    pub(crate) fn session(&self) -> Session {
         let samples: Vec<Sample> = self
             .sample_at
             .iter()

@@ -4,6 +4,7 @@ mod amended;
 pub mod quality;
 pub mod series;
 pub mod summary;
+pub mod totals;
 
 use collector::OnlineFilter;
 use schema::{SessionKey, SessionKind, UnixTime};
@@ -17,6 +18,7 @@ use crate::{ApiError, Deps};
 pub use quality::quality;
 pub use series::series;
 pub use summary::summary;
+pub use totals::totals;
 
 /// Most sessions that are on though their newest record lies before a period; further ones are on, too, but only their
 /// records tell.

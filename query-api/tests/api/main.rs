@@ -16,5 +16,6 @@ mod live;
 mod migrations;
 mod sessions;
 mod settler;
+mod totals;
 mod traffic;
 mod usage;
