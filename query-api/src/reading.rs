@@ -8,8 +8,9 @@ mod rows;
 
 use std::collections::{HashMap, HashSet};
 
+use clickhouse::Client;
 use schema::{Login, SessionKey, TerminateCause, UnixTime};
-use usage::{Amendment, Bucket, Curve, Dirty, PolicyHistory, Record, SessionView, evaluate};
+use usage::{Amendment, Bucket, Calendar, Curve, Dirty, PolicyHistory, Record, SessionView, evaluate};
 
 use crate::query;
 use crate::rules::Published;
@@ -58,22 +59,40 @@ pub(crate) struct Extent<'a> {
     pub(crate) boundaries: &'a [UnixTime],
 }
 
-/// The sessions of `stored`, key by key, oldest first within a key.
+/// Where sessions are read from, and by which rules.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) calendar: Calendar,
+    pub(crate) rules: &'a Published,
+}
+
+/// The sessions of `stored` by the rules that hold.
 pub(crate) async fn sessions(
     deps: &Deps,
     stored: &[StoredSession],
     extent: Extent<'_>,
 ) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
     let rules = deps.rules.current();
+    let source = Source { client: &deps.clickhouse, calendar: deps.calendar, rules: &rules };
+    sessions_from(source, stored, extent).await
+}
+
+/// The sessions of `stored`, key by key, oldest first within a key.
+pub(crate) async fn sessions_from(
+    source: Source<'_>,
+    stored: &[StoredSession],
+    extent: Extent<'_>,
+) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
     let mut found = HashMap::with_capacity(stored.len());
     for stored in stored.chunks(query::KEYS_PER_QUERY) {
         let keys: Vec<SessionKey> = stored.iter().map(StoredSession::key).collect();
-        let settled = settled(&deps.clickhouse, &keys, rules.generation).await?;
+        let settled = settled(source.client, &keys, source.rules.generation).await?;
         let rest: Vec<&StoredSession> =
             stored.iter().filter(|stored| !settled.contains_key(&stored.key())).collect();
         found.extend(settled.into_iter().map(|(key, settled)| (key, settled.into_sessions())));
         if !rest.is_empty() {
-            found.extend(unsettled(deps, &rules, &rest, extent).await?);
+            found.extend(unsettled(source, &rest, extent).await?);
         }
     }
     Ok(found)
@@ -81,22 +100,21 @@ pub(crate) async fn sessions(
 
 /// Keys that the settler has not evaluated: most of them need not be.
 async fn unsettled(
-    deps: &Deps,
-    rules: &Published,
+    source: Source<'_>,
     stored: &[&StoredSession],
     extent: Extent<'_>,
 ) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
     let keys = Keys::of(stored);
     let irregular = stored.iter().filter(|stored| !stored.is_regular());
     let mut dirty: HashSet<SessionKey> = irregular.map(|stored| stored.key()).collect();
-    let views = views(deps, rules, stored, &keys, &mut dirty, extent.period).await?;
-    let views = refine(deps, &keys, views, &mut dirty, extent.boundaries).await?;
+    let views = views(source, stored, &keys, &mut dirty, extent.period).await?;
+    let views = refine(source, &keys, views, &mut dirty, extent.boundaries).await?;
     let clean = stored.iter().filter_map(|stored| {
         let view = views.get(&stored.key())?;
         Some((stored.key(), vec![clean(stored, view)]))
     });
     let mut found: HashMap<SessionKey, Vec<Session>> = clean.collect();
-    found.extend(evaluated(deps, rules, stored, &keys, &dirty).await?);
+    found.extend(evaluated(source, stored, &keys, &dirty).await?);
     Ok(found)
 }
 
@@ -119,15 +137,14 @@ type Views = HashMap<SessionKey, SessionView>;
 
 /// The clean keys' views; the others become dirty.
 async fn views(
-    deps: &Deps,
-    rules: &Published,
+    source: Source<'_>,
     stored: &[&StoredSession],
     keys: &Keys,
     dirty: &mut HashSet<SessionKey>,
     period: (UnixTime, UnixTime),
 ) -> Result<Views, ApiError> {
     let mut found: HashMap<SessionKey, Vec<Bucket>> = HashMap::new();
-    for (key, bucket) in buckets(deps, keys, period).await? {
+    for (key, bucket) in buckets(source, keys, period).await? {
         found.entry(key).or_default().push(bucket);
     }
     let mut views = HashMap::with_capacity(stored.len());
@@ -136,7 +153,7 @@ async fn views(
         if dirty.contains(&key) {
             continue;
         }
-        match SessionView::new(found.remove(&key).unwrap_or_default(), rules.book.of(&stored.nas)) {
+        match SessionView::new(found.remove(&key).unwrap_or_default(), source.rules.book.of(&stored.nas)) {
             Ok(view) => _ = views.insert(key, view),
             Err(_) => _ = dirty.insert(key),
         }
@@ -146,7 +163,7 @@ async fn views(
 
 /// Adds the records that the boundaries need; a view that turns out not to be clean becomes dirty.
 async fn refine(
-    deps: &Deps,
+    source: Source<'_>,
     keys: &Keys,
     mut views: Views,
     dirty: &mut HashSet<SessionKey>,
@@ -159,7 +176,7 @@ async fn refine(
             needed.insert(*key, buckets);
         }
     }
-    let records = records_in(&deps.clickhouse, keys, &needed).await?;
+    let records = records_in(source.client, keys, &needed).await?;
     for (key, records) in records {
         if views.get_mut(&key).is_some_and(|view| view.refine(&records) == Err(Dirty::Fall)) {
             views.remove(&key);
@@ -171,8 +188,7 @@ async fn refine(
 
 /// The dirty keys' sessions, from all their records.
 async fn evaluated(
-    deps: &Deps,
-    rules: &Published,
+    source: Source<'_>,
     stored: &[&StoredSession],
     keys: &Keys,
     dirty: &HashSet<SessionKey>,
@@ -180,8 +196,8 @@ async fn evaluated(
     let wanted: Vec<SessionKey> = dirty.iter().copied().collect();
     let nases: HashMap<SessionKey, &str> =
         stored.iter().map(|stored| (stored.key(), stored.nas.as_str())).collect();
-    let policies = |key| rules.book.of(nases.get(&key).copied().unwrap_or_default());
-    let records = records(&deps.clickhouse, keys, &wanted, None).await?;
+    let policies = |key| source.rules.book.of(nases.get(&key).copied().unwrap_or_default());
+    let records = records(source.client, keys, &wanted, None).await?;
     Ok(records.into_iter().map(|(key, records)| (key, sessions_of(key, &records, policies(key)))).collect())
 }
 

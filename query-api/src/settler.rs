@@ -13,6 +13,7 @@ mod known;
 mod run;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
 use schema::{NasId, SessionKey, UnixMicros, UnixTime};
@@ -24,12 +25,14 @@ use crate::query::fetch;
 use crate::rules::{Published, Rules};
 use crate::settled::SettledRow;
 use follow::{Followed, Follower};
-pub use run::{LEASE, SettlerLease, run};
+pub use run::{LEASE, PUBLISHING, SettlerLease, run};
 
 /// Keys evaluated at once.
 const KEYS_AT_ONCE: usize = 100;
 /// Sessions silent for so many seconds are looked up again if they go on.
 const FORGET_AFTER: i64 = 86_400;
+/// Time between two notes of how far it has come.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// Remembered sessions above which silent ones are forgotten.
 const REMEMBERED: usize = 500_000;
 
@@ -69,11 +72,18 @@ pub struct Settler {
     /// The last revision published.
     revision: u64,
     begun: bool,
+    saved_at: Option<Instant>,
 }
 
 #[derive(Row, Deserialize)]
 struct Newest {
     revision: u64,
+}
+
+async fn newest_revision(reader: &Client) -> Result<u64, ApiError> {
+    let newest =
+        fetch::<Newest>(reader.query("SELECT max(revision) AS revision FROM settled_sessions")).await?;
+    Ok(newest.first().map_or(0, |newest| newest.revision))
 }
 
 impl Settler {
@@ -87,7 +97,18 @@ impl Settler {
             pending: HashMap::new(),
             revision: 0,
             begun: false,
+            saved_at: None,
         }
+    }
+
+    /// A settler that takes the rules as they are, from these record numbers on.
+    pub(crate) async fn catching_up(
+        parts: SettlerParts,
+        cursors: impl IntoIterator<Item = (String, u64)>,
+    ) -> Result<Self, ApiError> {
+        let revision = newest_revision(&parts.reader).await?;
+        let follower = Follower::at(cursors);
+        Ok(Self { follower, revision, begun: true, ..Self::new(parts) })
     }
 
     /// Settles until no record is left that it has not seen.
@@ -119,11 +140,20 @@ impl Settler {
             done.evaluated += keys.len() as u64;
             keys.iter().for_each(|key| _ = self.pending.remove(key));
         }
-        if stretch.read > 0 {
-            self.follower.save(&self.parts.writer).await?;
+        if stretch.read > 0 && self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
+            self.save().await?;
         }
         self.forget();
         Ok(done)
+    }
+
+    /// Notes how far it has come, so that the next settler goes on there. What it then reads again changes nothing.
+    pub(crate) async fn save(&mut self) -> Result<(), ApiError> {
+        if self.begun {
+            self.follower.save(&self.parts.writer).await?;
+            self.saved_at = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// The arrival of the oldest record that a key waits to be settled for.
@@ -143,9 +173,7 @@ impl Settler {
             let next = Published { version: published.version + 1, generation: published.generation, book };
             rules.publish(writer, next).await?;
         }
-        let sql = "SELECT max(revision) AS revision FROM settled_sessions";
-        let newest = fetch::<Newest>(reader.query(sql)).await?;
-        self.revision = newest.first().map_or(0, |newest| newest.revision);
+        self.revision = newest_revision(reader).await?;
         self.follower = Follower::load(reader).await?;
         self.begun = true;
         Ok(())

@@ -193,6 +193,65 @@ CREATE TABLE IF NOT EXISTS settler_cursors {on_cluster}
     lsn        UInt64,
     settled_at DateTime64(3, 'UTC')
 )
+ENGINE = {replicated}ReplacingMergeTree(lsn)
+ORDER BY collector
+{durable};
+
+-- Settling everything again by today's rules, into a generation of its own. Of a generation the newest state holds.
+CREATE TABLE IF NOT EXISTS replays {on_cluster}
+(
+    generation  UInt32,
+    state       LowCardinality(String),
+    policies    String,
+    ranges      UInt32,
+    -- How far each collector's records had been followed when it began.
+    collectors  Array(String),
+    lsns        Array(UInt64),
+    at          DateTime64(3, 'UTC')
+)
 ENGINE = {replicated}ReplacingMergeTree
-ORDER BY (collector, lsn)
+ORDER BY (generation, at)
+{durable};
+
+-- Keys are settled again a range at a time: those whose number leaves this remainder.
+CREATE TABLE IF NOT EXISTS replay_ranges {on_cluster}
+(
+    generation  UInt32,
+    range       UInt32,
+    keys        UInt64,
+    irregular   UInt64,
+    incomplete  UInt64,
+    records     UInt64,
+    done_at     DateTime64(3, 'UTC')
+)
+ENGINE = {replicated}ReplacingMergeTree(done_at)
+ORDER BY (generation, range)
+{durable};
+
+-- By how much usage differs from what is published.
+CREATE TABLE IF NOT EXISTS replay_differences {on_cluster}
+(
+    generation      UInt32,
+    range           UInt32,
+    login           String,
+    month_starts_at DateTime('UTC'),
+    was_download    UInt64,
+    was_upload      UInt64,
+    is_download     UInt64,
+    is_upload       UInt64,
+    done_at         DateTime64(3, 'UTC')
+)
+ENGINE = {replicated}ReplacingMergeTree(done_at)
+ORDER BY (generation, range, login, month_starts_at)
+{durable};
+
+-- What retention has dropped: records or rollup rows of times before `upto` are gone.
+CREATE TABLE IF NOT EXISTS retention {on_cluster}
+(
+    rows       LowCardinality(String),
+    upto       DateTime('UTC'),
+    dropped_at DateTime64(3, 'UTC')
+)
+ENGINE = {replicated}ReplacingMergeTree
+ORDER BY (rows, upto)
 {durable};

@@ -7,9 +7,10 @@ use schema::{Octets, RecordFlags, RecordRow, SessionKey, UnixTime};
 use serde::Deserialize;
 use usage::{Bucket, RawCounters, Record};
 
+use super::Source;
+use crate::ApiError;
 use crate::query::{self, DRIFT, fetch, seconds, time};
 use crate::stored::StoredSession;
-use crate::{ApiError, Deps};
 
 const FIVE_MINUTES: i64 = 300;
 /// A record's event time lies at most so many seconds before its arrival.
@@ -106,27 +107,27 @@ const JOINED: &str = "min(r.min_started_at) AS min_started_at, max(r.max_started
 
 /// The keys' buckets: of five minutes on the local days that the period touches, whole days elsewhere.
 pub(super) async fn buckets(
-    deps: &Deps,
+    source: Source<'_>,
     keys: &Keys,
     (from, to): (UnixTime, UnixTime),
 ) -> Result<Vec<(SessionKey, Bucket)>, ApiError> {
-    let day_of = |time| deps.calendar.day_of(time);
+    let day_of = |time| source.calendar.day_of(time);
     let from = day_of(from.plus(-DRIFT).clamp(keys.first, keys.last)).starts_at;
     let to = day_of(to.plus(DRIFT).clamp(keys.first, keys.last)).ends_at;
     let all_within = from <= keys.first && keys.last < to;
-    let days = if all_within { Vec::new() } else { days(deps, keys, (from, to)).await? };
+    let days = if all_within { Vec::new() } else { days(source, keys, (from, to)).await? };
     // Days of another time zone do not fit between ours.
-    let foreign = days.iter().any(|day| day.zone != deps.calendar.zone().name());
+    let foreign = days.iter().any(|day| day.zone != source.calendar.zone().name());
     let (fine, days) =
         if foreign { ((UnixTime(0), UnixTime(i64::MAX)), Vec::new()) } else { ((from, to), days) };
-    let five_minutes = five_minutes(deps, keys, fine).await?;
+    let five_minutes = five_minutes(source, keys, fine).await?;
     let fine = five_minutes.iter().map(|row| (row.key(), row.until(row.starts_at().plus(FIVE_MINUTES))));
     let days = days.iter().map(|row| (row.key(), row.until(day_of(row.starts_at()).ends_at)));
     Ok(fine.chain(days).collect())
 }
 
 async fn five_minutes(
-    deps: &Deps,
+    source: Source<'_>,
     keys: &Keys,
     (from, to): (UnixTime, UnixTime),
 ) -> Result<Vec<RollupRow>, ApiError> {
@@ -135,13 +136,13 @@ async fn five_minutes(
          FROM usage_5m AS r WHERE r.login IN ? AND r.session_key IN ? \
          AND r.bucket >= toDateTime(?) AND r.bucket < toDateTime(?) GROUP BY session_key, starts_at"
     );
-    let query = deps.clickhouse.query(&sql).bind(&keys.logins).bind(&keys.numbers);
+    let query = source.client.query(&sql).bind(&keys.logins).bind(&keys.numbers);
     fetch(query.bind(seconds(from)).bind(seconds(to))).await
 }
 
 /// Rows of whole days outside of a period of whole days, and of any day of another time zone.
 async fn days(
-    deps: &Deps,
+    source: Source<'_>,
     keys: &Keys,
     (from, to): (UnixTime, UnixTime),
 ) -> Result<Vec<RollupRow>, ApiError> {
@@ -151,8 +152,8 @@ async fn days(
          AND (r.day_starts_at < toDateTime(?) OR r.day_starts_at >= toDateTime(?) OR r.zone != ?) \
          GROUP BY session_key, starts_at, zone"
     );
-    let query = deps.clickhouse.query(&sql).bind(&keys.logins).bind(&keys.numbers);
-    fetch(query.bind(seconds(from)).bind(seconds(to)).bind(deps.calendar.zone().name())).await
+    let query = source.client.query(&sql).bind(&keys.logins).bind(&keys.numbers);
+    fetch(query.bind(seconds(from)).bind(seconds(to)).bind(source.calendar.zone().name())).await
 }
 
 /// Records by session key.

@@ -74,9 +74,13 @@ impl Follower {
     pub(super) async fn load(reader: &Client) -> Result<Self, ApiError> {
         let sql = "SELECT collector, max(lsn) AS upto FROM settler_cursors GROUP BY collector";
         let rows = fetch::<Reach>(reader.query(sql)).await?;
-        let cursor =
-            |row: Reach| (row.collector, Cursor { lsn: row.upto, before: row.upto, ..Cursor::default() });
-        Ok(Self { cursors: rows.into_iter().map(cursor).collect(), complete: false })
+        Ok(Self::at(rows.into_iter().map(|row| (row.collector, row.upto))))
+    }
+
+    /// From these numbers on.
+    pub(super) fn at(cursors: impl IntoIterator<Item = (String, u64)>) -> Self {
+        let cursor = |(collector, lsn)| (collector, Cursor { lsn, before: lsn, ..Cursor::default() });
+        Self { cursors: cursors.into_iter().map(cursor).collect(), complete: false }
     }
 
     /// Notes how far it has come.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schema::UnixTime;
-use schema::health::{HealthBoard, SETTLER};
+use schema::health::{CLICKHOUSE, HealthBoard, PartStatus, SETTLER};
 use subscribers::Directory;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ use crate::usage::quality;
 
 /// Name of the lease.
 pub const LEASE: &str = "settler";
+/// Name of the lease before which a settler gives way: a replay is being published.
+pub const PUBLISHING: &str = "publishing";
 /// Seconds for which the lease is taken; renewed with every round.
 const LEASE_SECONDS: i64 = 30;
 /// Time between two rounds where there is nothing to do.
@@ -39,7 +41,8 @@ pub async fn run(parts: SettlerParts, lease: SettlerLease, health: HealthBoard, 
     let mut settler = Settler::new(parts.clone());
     let mut counted_at = None;
     while !shutdown.is_cancelled() {
-        let wait = match round(&mut settler, &lease).await {
+        let wait = match round(&mut settler, &lease, &health).await {
+            Ok(Round::Waiting) => PAUSE,
             Ok(Round::Standby(holder)) => {
                 settler = Settler::new(parts.clone());
                 health.up(SETTLER);
@@ -66,6 +69,9 @@ pub async fn run(parts: SettlerParts, lease: SettlerLease, health: HealthBoard, 
         };
         _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
+    if let Err(error) = settler.save().await {
+        info!(%error, "the next settler reads some records again");
+    }
     match lease.directory.release_lease(LEASE, &lease.holder).await {
         Ok(()) => {}
         Err(error) => info!(%error, "the settler's lease runs out by itself"),
@@ -73,6 +79,8 @@ pub async fn run(parts: SettlerParts, lease: SettlerLease, health: HealthBoard, 
 }
 
 enum Round {
+    /// ClickHouse is not there yet; its own health says why.
+    Waiting,
     /// Another has the lease.
     Standby(String),
     Done {
@@ -80,7 +88,14 @@ enum Round {
     },
 }
 
-async fn round(settler: &mut Settler, lease: &SettlerLease) -> Result<Round, ApiError> {
+async fn round(settler: &mut Settler, lease: &SettlerLease, health: &HealthBoard) -> Result<Round, ApiError> {
+    if health.parts().get(CLICKHOUSE).is_none_or(|part| part.status == PartStatus::Down) {
+        return Ok(Round::Waiting);
+    }
+    if let Some((holder, _)) = lease.directory.lease_holder(PUBLISHING).await? {
+        lease.directory.release_lease(LEASE, &lease.holder).await?;
+        return Ok(Round::Standby(holder));
+    }
     if !lease.directory.acquire_lease(LEASE, &lease.holder, LEASE_SECONDS).await? {
         let holder = lease.directory.lease_holder(LEASE).await?;
         return Ok(Round::Standby(holder.map(|(holder, _)| holder).unwrap_or_default()));
