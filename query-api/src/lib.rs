@@ -16,6 +16,7 @@ pub mod page;
 pub mod params;
 mod query;
 mod reading;
+pub mod replay;
 mod router;
 pub mod rules;
 pub mod sessions;

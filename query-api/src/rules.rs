@@ -43,6 +43,11 @@ struct RulesRow {
 }
 
 impl Rules {
+    /// Rules that stay as they are.
+    pub(crate) fn fixed(rules: Published) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(rules)))
+    }
+
     /// The rules, to be read by throughout one request.
     #[must_use]
     pub fn current(&self) -> Arc<Published> {

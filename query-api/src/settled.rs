@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use clickhouse::{Client, Row};
-use schema::{Login, Octets, SessionKey, TerminateCause};
+use schema::{Login, Octets, SessionKey, TerminateCause, UnixMicros};
 use serde::{Deserialize, Serialize};
 use usage::{Amendment, Curve, Evaluation, Sample};
 
@@ -89,6 +89,24 @@ pub(crate) fn newest(mut rows: Vec<SettledRow>) -> Vec<SettledRow> {
     // What was inserted again because no answer came is there twice.
     rows.dedup_by_key(|row| row.number);
     rows
+}
+
+/// Inserts rows under a revision, at once.
+pub(crate) async fn insert_settled(
+    writer: &Client,
+    mut rows: Vec<SettledRow>,
+    revision: u64,
+) -> Result<(), ApiError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut insert = writer.insert::<SettledRow>("settled_sessions").await?;
+    for row in &mut rows {
+        row.revision = revision;
+        row.settled_at = UnixMicros::now().0 / 1_000;
+        insert.write(row).await?;
+    }
+    Ok(insert.end().await?)
 }
 
 impl Settled {

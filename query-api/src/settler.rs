@@ -23,7 +23,7 @@ use usage::{Calendar, NasPolicy, Tail};
 use crate::ApiError;
 use crate::query::fetch;
 use crate::rules::{Published, Rules};
-use crate::settled::SettledRow;
+use crate::settled::{SettledRow, insert_settled};
 use follow::{Followed, Follower};
 pub use run::{LEASE, PUBLISHING, SettlerLease, run};
 
@@ -218,21 +218,10 @@ impl Settler {
     }
 
     /// Publishes rows under the next revision, at once.
-    pub(crate) async fn publish(&mut self, mut rows: Vec<SettledRow>) -> Result<(), ApiError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
+    async fn publish(&mut self, rows: Vec<SettledRow>) -> Result<(), ApiError> {
         let now = UnixMicros::now().0;
         self.revision = self.revision.saturating_add(1).max(u64::try_from(now).unwrap_or(0));
-        for row in &mut rows {
-            row.revision = self.revision;
-            row.settled_at = now / 1_000;
-        }
-        let mut insert = self.parts.writer.insert::<SettledRow>("settled_sessions").await?;
-        for row in &rows {
-            insert.write(row).await?;
-        }
-        Ok(insert.end().await?)
+        insert_settled(&self.parts.writer, rows, self.revision).await
     }
 
     fn forget(&mut self) {

@@ -14,6 +14,7 @@ mod fixture;
 mod http;
 mod live;
 mod migrations;
+mod replay;
 mod sessions;
 mod settler;
 mod totals;

@@ -12,26 +12,30 @@ use crate::fixture::Fixture;
 use crate::traffic::{INTERIM, START, STOP, Said};
 
 /// 2026-05-20 00:00 in Berlin.
-const DAY: i64 = 1_779_228_000;
+pub const DAY: i64 = 1_779_228_000;
 
-fn settler(fixture: &Fixture, policies: BTreeMap<NasId, NasPolicy>) -> Settler {
-    Settler::new(SettlerParts {
+pub fn parts(fixture: &Fixture, policies: BTreeMap<NasId, NasPolicy>) -> SettlerParts {
+    SettlerParts {
         writer: fixture.target.client(),
         reader: fixture.target.reader(),
         calendar: fixture.deps.calendar,
         rules: fixture.deps.rules.clone(),
         policies,
-    })
+    }
 }
 
-async fn used(fixture: &Fixture, login: &str, from: i64, to: i64) -> (u64, u64) {
+pub fn settler(fixture: &Fixture, policies: BTreeMap<NasId, NasPolicy>) -> Settler {
+    Settler::new(parts(fixture, policies))
+}
+
+pub async fn used(fixture: &Fixture, login: &str, from: i64, to: i64) -> (u64, u64) {
     let query = UsageQuery { login: login.into(), from: UnixTime(from), to: UnixTime(to) };
     let summary = summary(&fixture.deps, &query).await.unwrap();
     (summary.download_octets.0, summary.upload_octets.0)
 }
 
 /// A session whose counters begin anew at the third report.
-fn reset(login: &str, id: &str) -> Vec<Said> {
+pub fn reset(login: &str, id: &str) -> Vec<Said> {
     let interim =
         |time: u32, down, up| Said::new(INTERIM, login, id, DAY + i64::from(time), time).octets(down, up);
     vec![

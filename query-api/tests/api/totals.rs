@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use query_api::settler::{Settler, SettlerParts};
 use query_api::usage::totals::{GroupBy, Of, totals};
 use query_api::usage::{UsageQuery, summary};
 use rand::rngs::StdRng;
@@ -10,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use schema::UnixTime;
 
 use crate::fixture::Fixture;
+use crate::settler::settler;
 use crate::traffic::{INTERIM, START, STOP, Said, time};
 
 /// 2026-10-23 00:00 in Berlin; two days later the clock is set back.
@@ -79,16 +79,7 @@ async fn everyone_s_totals_are_each_login_s_own() {
         let mut fixture = Fixture::new().await;
         fixture.store(&traffic(1, 60, irregular)).await;
         if irregular {
-            let done = Settler::new(SettlerParts {
-                writer: fixture.target.client(),
-                reader: fixture.target.reader(),
-                calendar: fixture.deps.calendar,
-                rules: fixture.deps.rules.clone(),
-                policies: BTreeMap::new(),
-            })
-            .settle_pending()
-            .await
-            .unwrap();
+            let done = settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
             assert!(done.published >= 10, "{done:?}");
         }
         for (from, to) in periods {

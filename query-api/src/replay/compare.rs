@@ -1,0 +1,188 @@
+//! Settling keys again, and comparing with what is published.
+
+use std::collections::{BTreeMap, HashMap};
+
+use schema::{Octets, SessionKey, UnixTime};
+use tokio::task::spawn_blocking;
+use usage::{Calendar, Curve, PolicyBook, PolicyHistory, Record, Tail, amendments, evaluate};
+
+use crate::ApiError;
+use crate::reading::{Extent, Keys, Session, Source, records, sessions_from};
+use crate::rules::Published;
+use crate::settled::{SettledRow, Stamp, rows, settled_rows};
+use crate::settler::SettlerParts;
+use crate::stored::{self, Match, Sort, StoredSession};
+
+/// Keys whose records are in memory at once.
+pub(super) const KEYS_AT_ONCE: usize = 50;
+
+/// Download and upload as published, and by today's rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) was: (Octets, Octets),
+    pub(super) is: (Octets, Octets),
+}
+
+impl Change {
+    pub(super) fn add(&mut self, other: &Self) {
+        let sum = |a: (Octets, Octets), b: (Octets, Octets)| (a.0 + b.0, a.1 + b.1);
+        self.was = sum(self.was, other.was);
+        self.is = sum(self.is, other.is);
+    }
+
+    pub(super) fn is_change(&self) -> bool {
+        self.was != self.is
+    }
+}
+
+/// By login and first instant of a month.
+pub(super) type Changes = BTreeMap<(String, UnixTime), Change>;
+
+/// Keys that were settled again.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    pub(super) rows: Vec<SettledRow>,
+    pub(super) changes: Changes,
+    pub(super) irregular: u64,
+    pub(super) incomplete: u64,
+    pub(super) records: u64,
+}
+
+/// Settles `keys` again by `book`, into `generation`. Records from before `records_since` are no longer all there.
+pub(super) async fn settle_again(
+    parts: &SettlerParts,
+    published: &Published,
+    book: &PolicyBook,
+    generation: u32,
+    keys: &[SessionKey],
+    records_since: UnixTime,
+) -> Result<Again, ApiError> {
+    let wanted = Match { keys: Some(keys), ..Match::default() };
+    let stored = stored::find(&parts.reader, &wanted, Sort::default(), None, None).await?;
+    let is_whole = |stored: &&StoredSession| UnixTime(stored.first_event_at.into()) >= records_since;
+    let (whole, incomplete): (Vec<&StoredSession>, Vec<&StoredSession>) = stored.iter().partition(is_whole);
+    let mut again = Again { incomplete: incomplete.len() as u64, ..Again::default() };
+    again.rows = kept(parts, published, generation, &incomplete).await?;
+    if whole.is_empty() {
+        return Ok(again);
+    }
+    let whole: Vec<StoredSession> = whole.into_iter().cloned().collect();
+    let was = read(parts, published, &whole).await?;
+    let all: Vec<&StoredSession> = whole.iter().collect();
+    let keys: Vec<SessionKey> = whole.iter().map(StoredSession::key).collect();
+    let mut found = records(&parts.reader, &Keys::of(&all), &keys, None).await?;
+    let work = |stored: StoredSession| {
+        let policies = book.of(&stored.nas).clone();
+        Some(Work { records: found.remove(&stored.key())?, policies, stored })
+    };
+    let work: Vec<Work> = whole.into_iter().filter_map(work).collect();
+    let calendar = parts.calendar;
+    let computed =
+        spawn_blocking(move || work.iter().map(|work| work.again(generation, calendar, &was)).collect());
+    let computed: Vec<Again> =
+        computed.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    computed.into_iter().for_each(|one| again.add(one));
+    Ok(again)
+}
+
+impl Again {
+    fn add(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.irregular += other.irregular;
+        self.records += other.records;
+        for (place, change) in other.changes {
+            self.changes.entry(place).or_default().add(&change);
+        }
+    }
+}
+
+/// What is published of keys that cannot be settled again.
+async fn kept(
+    parts: &SettlerParts,
+    published: &Published,
+    generation: u32,
+    stored: &[&StoredSession],
+) -> Result<Vec<SettledRow>, ApiError> {
+    let keys: Vec<SessionKey> = stored.iter().map(|stored| stored.key()).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = settled_rows(&parts.reader, &keys, published.generation).await?;
+    Ok(rows.into_values().flatten().map(|row| SettledRow { generation, ..row }).collect())
+}
+
+/// The sessions as published, right at the ends of months.
+async fn read(
+    parts: &SettlerParts,
+    published: &Published,
+    stored: &[StoredSession],
+) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
+    let first = stored.iter().map(|stored| stored.first_event_at).min().unwrap_or(0);
+    let last = stored.iter().map(|stored| stored.last_event_at).max().unwrap_or(0);
+    let (first, last) = (UnixTime(first.into()), UnixTime(last.into()));
+    let months = months(parts.calendar, first, last);
+    let edges: Vec<UnixTime> = months.iter().map(|(from, _)| *from).collect();
+    let source = Source { client: &parts.reader, calendar: parts.calendar, rules: published };
+    sessions_from(source, stored, Extent { period: (first, first), boundaries: &edges }).await
+}
+
+fn months(calendar: Calendar, first: UnixTime, last: UnixTime) -> Vec<(UnixTime, UnixTime)> {
+    let mut months = vec![calendar.month_of(first)];
+    while let Some((_, end)) = months.last().copied().filter(|(_, end)| *end <= last) {
+        months.push(calendar.month_of(end));
+    }
+    months
+}
+
+struct Work {
+    stored: StoredSession,
+    records: Vec<Record>,
+    policies: PolicyHistory,
+}
+
+impl Work {
+    fn again(&self, generation: u32, calendar: Calendar, was: &HashMap<SessionKey, Vec<Session>>) -> Again {
+        let evaluation = evaluate(&self.records, &self.policies);
+        let mut again = Again { records: self.records.len() as u64, ..Again::default() };
+        if !self.is_regular(calendar) {
+            let amendments = amendments(&self.records, &self.policies, calendar);
+            let (key, nas, kind) = (self.stored.key(), self.stored.nas.as_str(), self.stored.kind);
+            again.rows = rows(&Stamp { key, nas, kind, generation }, &evaluation, &amendments);
+            again.irregular = 1;
+        }
+        let was = was.get(&self.stored.key()).into_iter().flatten().flat_map(|session| &session.curves);
+        for (login, curve) in was {
+            add(&mut again.changes, calendar, login.as_str(), curve, |change| &mut change.was);
+        }
+        for (login, curve) in evaluation.sessions.iter().flat_map(|session| &session.curves) {
+            add(&mut again.changes, calendar, login.as_str(), curve, |change| &mut change.is);
+        }
+        again
+    }
+
+    /// Whether rollups tell the session, by the records in the order of their arrival.
+    fn is_regular(&self, calendar: Calendar) -> bool {
+        let mut records: Vec<&Record> = self.records.iter().collect();
+        records.sort_by_key(|record| (record.arrived_at, &record.name));
+        records.dedup_by_key(|record| &record.name);
+        let policy = |record: &Record| self.policies.at(record.started_at().unwrap_or(record.at));
+        let Some((first, rest)) = records.split_first() else { return true };
+        let mut tail = Tail::open(first, policy(first), calendar);
+        rest.iter().for_each(|record| _ = tail.follow(record, policy(record), calendar));
+        tail.is_regular()
+    }
+}
+
+fn add(
+    changes: &mut Changes,
+    calendar: Calendar,
+    login: &str,
+    curve: &Curve,
+    side: fn(&mut Change) -> &mut (Octets, Octets),
+) {
+    for (from, to) in months(calendar, curve.starts_at(), curve.ends_at()) {
+        let usage = curve.usage(from, to);
+        let sum = side(changes.entry((login.to_owned(), from)).or_default());
+        *sum = (sum.0 + usage.download, sum.1 + usage.upload);
+    }
+}
