@@ -3,6 +3,8 @@
 mod admin;
 mod config;
 mod demo;
+mod reach;
+mod replay;
 mod serve;
 mod simulate;
 
@@ -45,6 +47,8 @@ enum Command {
     Migrate,
     /// Be a NAS: send accounting for made-up subscribers to a collector.
     Simulate(simulate::SimulateArgs),
+    /// Settle all usage again by today's rules and NAS policies, show what changes, and publish it when told to.
+    Replay(replay::ReplayArgs),
     /// Read the configuration, say what is wrong with it, and stop.
     CheckConfig,
     /// Manage API tokens.
@@ -75,6 +79,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Engine(args) => serve::engine(args).await,
         Command::Migrate => serve::migrate(&config()?).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Replay(args) => replay::run(&config()?, args).await,
         Command::CheckConfig => serve::check(&config()?, cli.config.as_deref()),
         Command::Token(command) => admin::token(&config()?, command).await,
         Command::Staff(command) => admin::staff(&config()?, command).await,

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use collector::client::ClientTable;
 use collector::{Clients, Collector, CollectorParts, Ledger};
 use dashboard::{DashboardDeps, FirstSteps};
-use engine::{EngineConfig, EngineState, HostConfig, KEY_VARIABLE, Supervisor};
+use engine::{EngineState, HostConfig, KEY_VARIABLE, Supervisor};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use query_api::settler::{self, SettlerLease, SettlerParts};
+use schema::NasId;
 use schema::clickhouse::{Target, migrate as migrate_clickhouse};
 use schema::health::{CLICKHOUSE, DATABASE, HealthBoard};
 use serde::Serialize;
@@ -28,9 +29,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
-use usage::Calendar;
+use usage::{Calendar, NasPolicy};
 
 use crate::config::Config;
+use crate::reach::{leave_access, reach, supervisor, target};
 
 /// Time between two looks at how ClickHouse and the database do.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -86,6 +88,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let metrics = install_metrics()?;
     let supervisor = supervisor(&config)?;
     let target = target(&config, supervisor.as_ref());
+    // Gone with the service.
+    let _access = supervisor.as_ref().map(|_| leave_access(&config.data_dir, &target)).transpose()?;
     let directory = connect(&config).await?;
     let ledger = Ledger::default();
     let clients = Clients::new(ClientTable::new(&config.client, &ledger)?);
@@ -121,7 +125,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         reader: target.reader(),
         calendar,
         rules: rules.clone(),
-        policies: BTreeMap::new(),
+        policies: policies(&config),
     };
     let lease = SettlerLease { directory: directory.clone(), holder: collector.id().to_string() };
     let addresses = Addresses { accounting: collector.addresses(), http: listener.local_addr()? };
@@ -173,26 +177,9 @@ pub async fn engine(args: EngineArgs) -> anyhow::Result<()> {
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     connect(config).await?;
     println!("the relational database is up to date");
-    let shutdown = CancellationToken::new();
-    let supervisor = supervisor(config)?;
-    let target = target(config, supervisor.as_ref());
-    let engine = supervisor.map(|supervisor| {
-        let mut state = supervisor.state();
-        (
-            tokio::spawn(supervisor.run(shutdown.clone())),
-            tokio::spawn(async move { state.wait_for(is_settled).await.map(|state| state.clone()) }),
-        )
-    });
-    let applied = async {
-        if let Some((_, state)) = engine
-            && let EngineState::Down { reason, .. } = state.await??
-        {
-            bail!("the embedded ClickHouse: {reason}");
-        }
-        Ok(migrate_clickhouse(&target).await?)
-    };
-    let applied = applied.await;
-    shutdown.cancel();
+    let reached = reach(config).await?;
+    let applied = migrate_clickhouse(&reached.target).await;
+    reached.end().await?;
     for migration in applied? {
         println!("applied {} ({} statements)", migration.name, migration.statements);
     }
@@ -224,28 +211,9 @@ pub async fn connect(config: &Config) -> anyhow::Result<Directory> {
     Directory::connect(&config.database, &config.data_dir).await.context("database.url")
 }
 
-const fn is_settled(state: &EngineState) -> bool {
-    !matches!(state, EngineState::Starting)
-}
-
-fn supervisor(config: &Config) -> anyhow::Result<Option<Supervisor>> {
-    if !config.clickhouse.is_embedded() {
-        return Ok(None);
-    }
-    // Found out here, where somebody reads it, not by a child that dies again and again.
-    let library = engine::find_library(config.clickhouse.library.clone())?;
-    let engine =
-        EngineConfig { data_dir: config.data_dir.join("clickhouse"), library: Some(library), program: None };
-    Ok(Some(Supervisor::new(engine).context("preparing the embedded ClickHouse")?))
-}
-
-fn target(config: &Config, supervisor: Option<&Supervisor>) -> Target {
-    let clickhouse = &config.clickhouse;
-    let (url, user, key) = match supervisor.map(Supervisor::endpoint) {
-        Some(endpoint) => (endpoint.url, endpoint.user, endpoint.key),
-        None => (clickhouse.url.clone(), clickhouse.user.clone(), clickhouse.password.clone()),
-    };
-    Target { url, user, key, database: clickhouse.database.clone(), cluster: clickhouse.cluster.clone() }
+/// The NASes' policies as configured.
+pub fn policies(_config: &Config) -> BTreeMap<NasId, NasPolicy> {
+    BTreeMap::new()
 }
 
 fn install_metrics() -> anyhow::Result<PrometheusHandle> {

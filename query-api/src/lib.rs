@@ -39,6 +39,7 @@ pub use error::ApiError;
 pub use page::{Page, PageRequest};
 pub use router::router;
 pub use rules::Rules;
+pub use usage::totals::neutral as neutral_cell;
 
 /// What the API reads from. Cloning shares it.
 #[derive(Clone)]

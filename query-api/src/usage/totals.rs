@@ -245,8 +245,9 @@ impl Total {
     }
 }
 
-/// A name is somebody else's text: a spreadsheet must not take it for a formula.
-fn neutral(text: &str) -> String {
+/// A cell of somebody else's text, which a spreadsheet must not take for a formula.
+#[must_use]
+pub fn neutral(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
