@@ -66,6 +66,7 @@ async fn replay(
         calendar: Calendar::new(config.timezone),
         rules: query_api::Rules::default(),
         policies: policies(config),
+        watching_since: None,
     };
     let replay = Replay::open(parts, KEYS_PER_RANGE).await?;
     if args.discard {

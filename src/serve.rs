@@ -126,6 +126,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         calendar,
         rules: rules.clone(),
         policies: policies(&config),
+        watching_since: None,
     };
     let lease = SettlerLease { directory: directory.clone(), holder: collector.id().to_string() };
     let addresses = Addresses { accounting: collector.addresses(), http: listener.local_addr()? };
@@ -140,7 +141,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         health.clone(),
         engine_shutdown.clone(),
     ));
-    tasks.spawn(rules.follow(target.reader(), engine_shutdown.clone()));
+    tasks.spawn(rules.follow(target.reader(), health.clone(), engine_shutdown.clone()));
     let settling = tokio::spawn(settler::run(settler, lease, health.clone(), http_shutdown.clone()));
     tasks.spawn(look_after_database(directory, health, engine_shutdown.clone()));
     let engine = supervisor.map(|supervisor| tokio::spawn(supervisor.run(engine_shutdown.clone())));

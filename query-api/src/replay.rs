@@ -19,7 +19,7 @@ use usage::PolicyBook;
 use crate::ApiError;
 use crate::rules::{Published, Rules};
 use crate::settler::{LEASE, PUBLISHING, Settler, SettlerParts};
-use compare::settle_again;
+use compare::{Target, settle_again};
 use store::{RangeRow, ReplayRow, Store};
 
 /// Keys settled between two notes, where nothing speaks for another number.
@@ -149,11 +149,15 @@ impl Replay {
         let mut done = RangeRow { generation, range, ..RangeRow::default() };
         let mut differences: BTreeMap<(String, UnixTime), compare::Change> = BTreeMap::new();
         let keys = self.store.keys(range, self.row.ranges).await?;
-        let records_since = self.store.records_since().await?;
+        let target = Target {
+            published: &self.published,
+            book: &self.book,
+            generation,
+            watch: self.parts.watch().await?,
+            records_since: self.store.records_since().await?,
+        };
         for keys in keys.chunks(compare::KEYS_AT_ONCE) {
-            let again =
-                settle_again(&self.parts, &self.published, &self.book, generation, keys, records_since)
-                    .await?;
+            let again = settle_again(&self.parts, &target, keys).await?;
             self.store.publish(again.rows).await?;
             done.keys += keys.len() as u64;
             done.irregular += again.irregular;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use clickhouse::{Client, Row};
+use schema::health::{CLICKHOUSE, HealthBoard};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -81,9 +82,12 @@ impl Rules {
     }
 
     /// Follows what other processes publish, until `shutdown`.
-    pub async fn follow(self, reader: Client, shutdown: CancellationToken) {
+    pub async fn follow(self, reader: Client, health: HealthBoard, shutdown: CancellationToken) {
         let mut failed = false;
         while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            if health.is_down(CLICKHOUSE) {
+                continue;
+            }
             match self.refresh(&reader).await {
                 Ok(_) => failed = false,
                 Err(error) if !failed => {

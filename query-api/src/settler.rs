@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use clickhouse::{Client, Row};
 use schema::{NasId, SessionKey, UnixMicros, UnixTime};
 use serde::Deserialize;
-use usage::{Calendar, NasPolicy, Tail};
+use usage::{Calendar, NasPolicy, Tail, Watch};
 
 use crate::ApiError;
-use crate::query::fetch;
+use crate::query::{fetch, time};
 use crate::rules::{Published, Rules};
 use crate::settled::{SettledRow, insert_settled};
 use follow::{Followed, Follower};
@@ -49,6 +49,29 @@ pub struct SettlerParts {
     pub rules: Rules,
     /// The policies that are configured.
     pub policies: BTreeMap<NasId, NasPolicy>,
+    /// Days that were over by then are filled by what arrives, not amended; when ClickHouse was first migrated, where
+    /// `None`.
+    pub watching_since: Option<UnixTime>,
+}
+
+#[derive(Row, Deserialize)]
+struct Installed {
+    at: u32,
+}
+
+impl SettlerParts {
+    /// Which days can be settled.
+    pub(crate) async fn watch(&self) -> Result<Watch, ApiError> {
+        let since = match self.watching_since {
+            Some(since) => since,
+            None => {
+                let sql = "SELECT toUInt32(min(applied_at)) AS at FROM migrations";
+                let installed = fetch::<Installed>(self.reader.query(sql)).await?;
+                time(installed.first().map_or(0, |installed| installed.at))
+            }
+        };
+        Ok(Watch { calendar: self.calendar, since })
+    }
 }
 
 /// What a round of work amounted to.
@@ -65,6 +88,7 @@ pub struct Settlement {
 /// Evaluates sessions that rollups cannot tell.
 pub struct Settler {
     parts: SettlerParts,
+    watch: Watch,
     follower: Follower,
     tails: HashMap<SessionKey, Tail>,
     /// Keys to evaluate, with the arrival of the oldest record that they wait for.
@@ -91,6 +115,7 @@ impl Settler {
     #[must_use]
     pub fn new(parts: SettlerParts) -> Self {
         Self {
+            watch: Watch::always(parts.calendar),
             parts,
             follower: Follower::default(),
             tails: HashMap::new(),
@@ -108,7 +133,8 @@ impl Settler {
     ) -> Result<Self, ApiError> {
         let revision = newest_revision(&parts.reader).await?;
         let follower = Follower::at(cursors);
-        Ok(Self { follower, revision, begun: true, ..Self::new(parts) })
+        let watch = parts.watch().await?;
+        Ok(Self { watch, follower, revision, begun: true, ..Self::new(parts) })
     }
 
     /// Settles until no record is left that it has not seen.
@@ -174,6 +200,7 @@ impl Settler {
             rules.publish(writer, next).await?;
         }
         self.revision = newest_revision(reader).await?;
+        self.watch = self.parts.watch().await?;
         self.follower = Follower::load(reader).await?;
         self.begun = true;
         Ok(())
@@ -185,16 +212,16 @@ impl Settler {
             records.iter().map(|record| record.key).filter(|key| !self.tails.contains_key(key)).collect();
         let unknown: Vec<SessionKey> = unknown.into_iter().collect();
         let rules = self.parts.rules.current();
-        let known = known::tails(&self.parts, &rules, &unknown, self.follower.before()).await?;
+        let known = known::tails(&self.parts, self.watch, &rules, &unknown, self.follower.before()).await?;
         self.tails.extend(known);
         for followed in records {
             let record = &followed.record;
             let start = record.started_at().unwrap_or(record.at);
             let policy = rules.book.of(&followed.nas).at(start);
             let regular = match self.tails.get_mut(&followed.key) {
-                Some(tail) => tail.follow(record, policy, self.parts.calendar),
+                Some(tail) => tail.follow(record, policy, self.watch),
                 None => {
-                    let tail = Tail::open(record, policy, self.parts.calendar);
+                    let tail = Tail::open(record, policy, self.watch);
                     let regular = tail.is_regular();
                     self.tails.insert(followed.key, tail);
                     regular
@@ -210,7 +237,7 @@ impl Settler {
     /// Evaluates keys and publishes what is new of them; how many were.
     async fn settle(&mut self, keys: &[SessionKey]) -> Result<u64, ApiError> {
         let rules = self.parts.rules.current();
-        let keys = evaluate::evaluated(&self.parts, &rules.book, rules.generation, keys).await?;
+        let keys = evaluate::evaluated(&self.parts, self.watch, &rules.book, rules.generation, keys).await?;
         let published = keys.len() as u64;
         let rows: Vec<SettledRow> = keys.into_iter().flatten().collect();
         self.publish(rows).await?;

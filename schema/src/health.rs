@@ -69,6 +69,12 @@ impl HealthBoard {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether `part` does not work, or has not told yet.
+    #[must_use]
+    pub fn is_down(&self, part: &str) -> bool {
+        self.parts().get(part).is_none_or(|health| health.status == PartStatus::Down)
+    }
+
     /// Whether packets can be acknowledged.
     #[must_use]
     pub fn acknowledging(&self) -> bool {

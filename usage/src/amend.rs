@@ -22,6 +22,29 @@ pub const PATIENCE: i64 = 7_200;
 /// Records that arrive within the same so many seconds of the clock amend together.
 const TOGETHER: i64 = 300;
 
+/// Which days can be settled: those that were not over yet when somebody began to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The provider's calendar.
+    pub calendar: Calendar,
+    /// When radtally was installed: what arrives of days before it fills them.
+    pub since: UnixTime,
+}
+
+impl Watch {
+    /// Watching from the beginning of time.
+    #[must_use]
+    pub const fn always(calendar: Calendar) -> Self {
+        Self { calendar, since: UnixTime(i64::MIN) }
+    }
+
+    /// Whether the day that holds `time` could be settled and was over for `patience` seconds at `now`.
+    pub(crate) fn is_over(&self, time: UnixTime, patience: i64, now: UnixTime) -> bool {
+        let ends_at = self.calendar.day_of(time.max(self.since)).ends_at;
+        ends_at.plus(patience) <= now
+    }
+}
+
 /// A change of a settled day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Amendment {
@@ -39,7 +62,7 @@ pub struct Amendment {
 
 /// The amendments that the records of one key made, oldest first.
 #[must_use]
-pub fn amendments(records: &[Record], policies: &PolicyHistory, calendar: Calendar) -> Vec<Amendment> {
+pub fn amendments(records: &[Record], policies: &PolicyHistory, watch: Watch) -> Vec<Amendment> {
     let mut arrived: Vec<&Record> = records.iter().collect();
     arrived.sort_by_key(|record| (record.arrived_at, &record.name));
     let slot = |record: &Record| record.arrived_at.seconds().0.div_euclid(TOGETHER);
@@ -49,8 +72,8 @@ pub fn amendments(records: &[Record], policies: &PolicyHistory, calendar: Calend
     for group in arrived.chunk_by(|a, b| slot(a) == slot(b)) {
         let before = known.len();
         known.extend(group.iter().copied().cloned());
-        if group.iter().any(|record| seen.may_amend(record, calendar)) {
-            found.extend(compare(&known, before, policies, calendar));
+        if group.iter().any(|record| seen.may_amend(record, watch)) {
+            found.extend(compare(&known, before, policies, watch));
         }
         group.iter().for_each(|record| seen.note(record));
     }
@@ -68,17 +91,17 @@ struct Seen {
 }
 
 impl Seen {
-    fn may_amend(&self, record: &Record, calendar: Calendar) -> bool {
+    fn may_amend(&self, record: &Record, watch: Watch) -> bool {
         let arrived_at = record.arrived_at.seconds();
         let told = record.started_at().unwrap_or(record.at).min(record.at);
-        let over = |time: UnixTime, patience: i64| calendar.day_of(time).ends_at.plus(patience) <= arrived_at;
+        let over = |time: UnixTime, patience: i64| watch.is_over(time, patience, arrived_at);
         let Some(newest) = self.newest_at else { return over(told, PATIENCE) };
         let moves_start =
             self.started_at.is_some_and(|known| record.started_at().is_some_and(|told| told < known));
         if record.at < newest || moves_start || (record.gigawords && !self.gigawords) {
             return over(told, 0);
         }
-        let silent = arrived_at.since(self.heard_at.max(calendar.day_of(newest).ends_at)) >= PATIENCE;
+        let silent = arrived_at.since(self.heard_at.max(watch.calendar.day_of(newest).ends_at)) >= PATIENCE;
         over(newest, 0) && (silent || self.stopped || over(told, PATIENCE))
     }
 
@@ -92,7 +115,7 @@ impl Seen {
 }
 
 /// What the records from `before` on changed.
-fn compare(known: &[Record], before: usize, policies: &PolicyHistory, calendar: Calendar) -> Vec<Amendment> {
+fn compare(known: &[Record], before: usize, policies: &PolicyHistory, watch: Watch) -> Vec<Amendment> {
     let (earlier, newer) = known.split_at(before);
     let arrivals = || newer.iter().map(|record| record.arrived_at.seconds());
     let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) else { return Vec::new() };
@@ -100,7 +123,7 @@ fn compare(known: &[Record], before: usize, policies: &PolicyHistory, calendar: 
     let heard = heard(earlier, &old);
     let mut changes: BTreeMap<(UnixTime, Login), (i128, i128)> = BTreeMap::new();
     for (was, is) in pairs(&old, &new) {
-        for day in days(was.map(|(_, session)| session), is, calendar) {
+        for day in days(was.map(|(_, session)| session), is, watch) {
             let heard_at = was.and_then(|(number, _)| heard.get(&number).copied());
             if is_settled(was.map(|(_, session)| session), &day, heard_at, first) {
                 add(&mut changes, is, &day, 1);
@@ -149,17 +172,18 @@ fn pairs<'a>(old: &'a Evaluation, new: &'a Evaluation) -> Vec<Pair<'a>> {
     pairs
 }
 
-/// Every day that a session touches.
-fn days(was: Option<&Session>, is: Option<&Session>, calendar: Calendar) -> Vec<LocalDay> {
+/// Every day that a session touches and that could be settled.
+fn days(was: Option<&Session>, is: Option<&Session>, watch: Watch) -> Vec<LocalDay> {
     let both = || was.into_iter().chain(is);
     let (Some(first), Some(last)) =
         (both().map(|session| session.started_at).min(), both().map(Session::last_at).max())
     else {
         return Vec::new();
     };
-    let mut days = vec![calendar.day_of(first)];
+    let first = first.max(watch.since);
+    let mut days = vec![watch.calendar.day_of(first)];
     while let Some(day) = days.last().filter(|day| day.ends_at <= last) {
-        days.push(calendar.day_of(day.ends_at));
+        days.push(watch.calendar.day_of(day.ends_at));
     }
     days
 }

@@ -16,7 +16,7 @@ pub mod rollup;
 pub mod tail;
 pub mod tracker;
 
-pub use amend::{Amendment, amendments};
+pub use amend::{Amendment, Watch, amendments};
 pub use counters::Verdict;
 pub use curve::{Curve, Sample, Usage};
 pub use evaluate::{Evaluation, Finding, Session, evaluate};

@@ -6,10 +6,9 @@
 
 use schema::{CollectorId, Login, Octets, StatusType, UnixTime};
 
-use crate::amend::PATIENCE;
+use crate::amend::{PATIENCE, Watch};
 use crate::counters::Port;
 use crate::incarnation::START_TOLERANCE;
-use crate::period::Calendar;
 use crate::policy::{NasPolicy, RawCounters};
 use crate::record::Record;
 
@@ -36,7 +35,7 @@ pub struct Tail {
 impl Tail {
     /// The tail of a session of which `record` is the first to be followed.
     #[must_use]
-    pub fn open(record: &Record, policy: NasPolicy, calendar: Calendar) -> Self {
+    pub fn open(record: &Record, policy: NasPolicy, watch: Watch) -> Self {
         let started_at = record.started_at().unwrap_or(record.at);
         let mut tail = Self {
             collector: record.name.collector.clone(),
@@ -49,7 +48,7 @@ impl Tail {
             digest: record.digest,
             gigawords: record.gigawords,
             stopped: false,
-            irregular: calendar.day_of(started_at).ends_at.plus(PATIENCE) <= record.arrived_at.seconds(),
+            irregular: watch.is_over(started_at, PATIENCE, record.arrived_at.seconds()),
         };
         tail.advance(record, policy);
         tail
@@ -57,8 +56,8 @@ impl Tail {
 
     /// The tail of a session that was found irregular before.
     #[must_use]
-    pub fn irregular(record: &Record, policy: NasPolicy, calendar: Calendar) -> Self {
-        Self { irregular: true, ..Self::open(record, policy, calendar) }
+    pub fn irregular(record: &Record, policy: NasPolicy, watch: Watch) -> Self {
+        Self { irregular: true, ..Self::open(record, policy, watch) }
     }
 
     /// The tail of a session that was followed up to `record` and found regular, when its starts lay in `started_at`.
@@ -67,18 +66,18 @@ impl Tail {
         record: &Record,
         started_at: (UnixTime, UnixTime),
         policy: NasPolicy,
-        calendar: Calendar,
+        watch: Watch,
     ) -> Self {
-        let mut tail = Self::open(record, policy, calendar);
+        let mut tail = Self::open(record, policy, watch);
         tail.started_at = started_at;
         tail.irregular = tail.starts_differ();
         tail
     }
 
     /// Takes the next record; whether the session is still well-behaved.
-    pub fn follow(&mut self, record: &Record, policy: NasPolicy, calendar: Calendar) -> bool {
+    pub fn follow(&mut self, record: &Record, policy: NasPolicy, watch: Watch) -> bool {
         let arrived_at = record.arrived_at.seconds();
-        let over = |time: UnixTime, patience: i64| calendar.day_of(time).ends_at.plus(patience) <= arrived_at;
+        let over = |time: UnixTime, patience: i64| watch.is_over(time, patience, arrived_at);
         let told = record.started_at().unwrap_or(self.started_at.0);
         // A start that moves moves every sample, also those of days that were settled.
         self.irregular |= told < self.started_at.0 && over(self.started_at.0, 0);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use schema::{Octets, SessionKey, UnixTime};
 use tokio::task::spawn_blocking;
-use usage::{Calendar, Curve, PolicyBook, PolicyHistory, Record, Tail, amendments, evaluate};
+use usage::{Calendar, Curve, PolicyBook, PolicyHistory, Record, Tail, Watch, amendments, evaluate};
 
 use crate::ApiError;
 use crate::reading::{Extent, Keys, Session, Source, records, sessions_from};
@@ -48,15 +48,24 @@ pub(super) struct Again {
     pub(super) records: u64,
 }
 
-/// Settles `keys` again by `book`, into `generation`. Records from before `records_since` are no longer all there.
+/// What keys are settled again into, and compared with.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) published: &'a Published,
+    pub(super) book: &'a PolicyBook,
+    pub(super) generation: u32,
+    pub(super) watch: Watch,
+    /// Records from before are no longer all there.
+    pub(super) records_since: UnixTime,
+}
+
+/// Settles `keys` again.
 pub(super) async fn settle_again(
     parts: &SettlerParts,
-    published: &Published,
-    book: &PolicyBook,
-    generation: u32,
+    target: &Target<'_>,
     keys: &[SessionKey],
-    records_since: UnixTime,
 ) -> Result<Again, ApiError> {
+    let Target { published, book, generation, watch, records_since } = *target;
     let wanted = Match { keys: Some(keys), ..Match::default() };
     let stored = stored::find(&parts.reader, &wanted, Sort::default(), None, None).await?;
     let is_whole = |stored: &&StoredSession| UnixTime(stored.first_event_at.into()) >= records_since;
@@ -76,9 +85,8 @@ pub(super) async fn settle_again(
         Some(Work { records: found.remove(&stored.key())?, policies, stored })
     };
     let work: Vec<Work> = whole.into_iter().filter_map(work).collect();
-    let calendar = parts.calendar;
     let computed =
-        spawn_blocking(move || work.iter().map(|work| work.again(generation, calendar, &was)).collect());
+        spawn_blocking(move || work.iter().map(|work| work.again(generation, watch, &was)).collect());
     let computed: Vec<Again> =
         computed.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     computed.into_iter().for_each(|one| again.add(one));
@@ -141,34 +149,40 @@ struct Work {
 }
 
 impl Work {
-    fn again(&self, generation: u32, calendar: Calendar, was: &HashMap<SessionKey, Vec<Session>>) -> Again {
+    fn again(&self, generation: u32, watch: Watch, was: &HashMap<SessionKey, Vec<Session>>) -> Again {
+        let calendar = watch.calendar;
         let evaluation = evaluate(&self.records, &self.policies);
         let mut again = Again { records: self.records.len() as u64, ..Again::default() };
-        if !self.is_regular(calendar) {
-            let amendments = amendments(&self.records, &self.policies, calendar);
+        if !self.is_regular(watch) {
+            let amendments = amendments(&self.records, &self.policies, watch);
             let (key, nas, kind) = (self.stored.key(), self.stored.nas.as_str(), self.stored.kind);
             again.rows = rows(&Stamp { key, nas, kind, generation }, &evaluation, &amendments);
             again.irregular = 1;
         }
-        let was = was.get(&self.stored.key()).into_iter().flatten().flat_map(|session| &session.curves);
-        for (login, curve) in was {
-            add(&mut again.changes, calendar, login.as_str(), curve, |change| &mut change.was);
+        let was = was.get(&self.stored.key()).map(Vec::as_slice).unwrap_or_default();
+        // A session that is on may have gone on between two looks.
+        let both = was.iter().map(Session::last_at).max();
+        let both =
+            both.into_iter().chain(evaluation.sessions.iter().map(usage::Session::last_at).max()).min();
+        let until = both.unwrap_or_default();
+        for (login, curve) in was.iter().flat_map(|session| &session.curves) {
+            add(&mut again.changes, calendar, (login.as_str(), curve, until), |change| &mut change.was);
         }
         for (login, curve) in evaluation.sessions.iter().flat_map(|session| &session.curves) {
-            add(&mut again.changes, calendar, login.as_str(), curve, |change| &mut change.is);
+            add(&mut again.changes, calendar, (login.as_str(), curve, until), |change| &mut change.is);
         }
         again
     }
 
     /// Whether rollups tell the session, by the records in the order of their arrival.
-    fn is_regular(&self, calendar: Calendar) -> bool {
+    fn is_regular(&self, watch: Watch) -> bool {
         let mut records: Vec<&Record> = self.records.iter().collect();
         records.sort_by_key(|record| (record.arrived_at, &record.name));
         records.dedup_by_key(|record| &record.name);
         let policy = |record: &Record| self.policies.at(record.started_at().unwrap_or(record.at));
         let Some((first, rest)) = records.split_first() else { return true };
-        let mut tail = Tail::open(first, policy(first), calendar);
-        rest.iter().for_each(|record| _ = tail.follow(record, policy(record), calendar));
+        let mut tail = Tail::open(first, policy(first), watch);
+        rest.iter().for_each(|record| _ = tail.follow(record, policy(record), watch));
         tail.is_regular()
     }
 }
@@ -176,12 +190,11 @@ impl Work {
 fn add(
     changes: &mut Changes,
     calendar: Calendar,
-    login: &str,
-    curve: &Curve,
+    (login, curve, until): (&str, &Curve, UnixTime),
     side: fn(&mut Change) -> &mut (Octets, Octets),
 ) {
     for (from, to) in months(calendar, curve.starts_at(), curve.ends_at()) {
-        let usage = curve.usage(from, to);
+        let usage = curve.usage(from, to.min(until));
         let sum = side(changes.entry((login.to_owned(), from)).or_default());
         *sum = (sum.0 + usage.download, sum.1 + usage.upload);
     }

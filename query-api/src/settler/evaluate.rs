@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use schema::SessionKey;
 use tokio::task::spawn_blocking;
-use usage::{Calendar, PolicyBook, PolicyHistory, Record, amendments, evaluate};
+use usage::{PolicyBook, PolicyHistory, Record, Watch, amendments, evaluate};
 
 use super::SettlerParts;
 use crate::ApiError;
@@ -15,6 +15,7 @@ use crate::stored::{self, Match, Sort, StoredSession};
 /// Rows of those of `keys` of which something new is to be published.
 pub(super) async fn evaluated(
     parts: &SettlerParts,
+    watch: Watch,
     book: &PolicyBook,
     generation: u32,
     keys: &[SessionKey],
@@ -30,9 +31,8 @@ pub(super) async fn evaluated(
         Some(Work { key, records: records.remove(&key)?, policies, nas, kind })
     };
     let work: Vec<Work> = stored.iter().filter_map(work).collect();
-    let calendar = parts.calendar;
     // Evaluating is work for a processor, not for the runtime's threads.
-    let computed = spawn_blocking(move || work.iter().map(|work| work.rows(generation, calendar)).collect());
+    let computed = spawn_blocking(move || work.iter().map(|work| work.rows(generation, watch)).collect());
     let computed: Vec<Vec<SettledRow>> =
         computed.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     Ok(computed.into_iter().filter(|rows| is_new(rows, &published)).collect())
@@ -47,9 +47,9 @@ struct Work {
 }
 
 impl Work {
-    fn rows(&self, generation: u32, calendar: Calendar) -> Vec<SettledRow> {
+    fn rows(&self, generation: u32, watch: Watch) -> Vec<SettledRow> {
         let evaluation = evaluate(&self.records, &self.policies);
-        let amendments = amendments(&self.records, &self.policies, calendar);
+        let amendments = amendments(&self.records, &self.policies, watch);
         rows(&Stamp { key: self.key, nas: &self.nas, kind: self.kind, generation }, &evaluation, &amendments)
     }
 }

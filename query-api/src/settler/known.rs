@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use clickhouse::{Client, Row};
 use schema::{RecordRow, SessionKey, UnixTime};
 use serde::Deserialize;
-use usage::{Record, Tail};
+use usage::{Record, Tail, Watch};
 
 use super::SettlerParts;
 use crate::ApiError;
@@ -29,6 +29,7 @@ struct Spread {
 /// Tails of those of `keys` that have records from before the numbers `before`, or were settled already.
 pub(super) async fn tails(
     parts: &SettlerParts,
+    watch: Watch,
     rules: &Published,
     keys: &[SessionKey],
     before: Vec<(&str, u64)>,
@@ -48,8 +49,8 @@ pub(super) async fn tails(
             let policy = rules.book.of(&row.nas).at(record.started_at().unwrap_or(record.at));
             let spread = spreads.get(&key).filter(|_| !settled.contains(&key));
             let tail = match spread {
-                Some(starts) => Tail::resumed(&record, *starts, policy, parts.calendar),
-                None => Tail::irregular(&record, policy, parts.calendar),
+                Some(starts) => Tail::resumed(&record, *starts, policy, watch),
+                None => Tail::irregular(&record, policy, watch),
             };
             tails.insert(key, tail);
         }

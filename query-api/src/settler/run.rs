@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schema::UnixTime;
-use schema::health::{CLICKHOUSE, HealthBoard, PartStatus, SETTLER};
+use schema::health::{CLICKHOUSE, HealthBoard, SETTLER};
 use subscribers::Directory;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +89,7 @@ enum Round {
 }
 
 async fn round(settler: &mut Settler, lease: &SettlerLease, health: &HealthBoard) -> Result<Round, ApiError> {
-    if health.parts().get(CLICKHOUSE).is_none_or(|part| part.status == PartStatus::Down) {
+    if health.is_down(CLICKHOUSE) {
         return Ok(Round::Waiting);
     }
     if let Some((holder, _)) = lease.directory.lease_holder(PUBLISHING).await? {

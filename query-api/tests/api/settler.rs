@@ -21,6 +21,7 @@ pub fn parts(fixture: &Fixture, policies: BTreeMap<NasId, NasPolicy>) -> Settler
         calendar: fixture.deps.calendar,
         rules: fixture.deps.rules.clone(),
         policies,
+        watching_since: Some(UnixTime(0)),
     }
 }
 

@@ -41,7 +41,7 @@ fn amended(records: &[Record]) -> Vec<(i64, i64, i64)> {
     let change = |amendment: Amendment| {
         ((amendment.day.0 - MIDNIGHT) / DAY, (amendment.at.0 - MIDNIGHT) / HOUR, amendment.download)
     };
-    amendments(records, &PolicyHistory::default(), UTC).into_iter().map(change).collect()
+    amendments(records, &PolicyHistory::default(), Watch::always(UTC)).into_iter().map(change).collect()
 }
 
 #[test]
@@ -76,6 +76,13 @@ fn a_day_that_still_fills_is_not_amended() {
     assert_eq!(amended(&records), []);
 }
 
+#[test]
+fn days_that_were_over_before_anybody_watched_are_filled_not_amended() {
+    let records = [record(1, StatusType::STOP, 20, 3 * DAY, 500)];
+    let watch = Watch { calendar: UTC, since: UnixTime(MIDNIGHT + 2 * DAY) };
+    assert_eq!(amendments(&records, &PolicyHistory::default(), watch), []);
+}
+
 fn day(records: &[Record], day: i64) -> (i128, bool) {
     let (from, to) = (UnixTime(MIDNIGHT + day * DAY), UnixTime(MIDNIGHT + (day + 1) * DAY));
     let evaluation = evaluate(records, &PolicyHistory::default());
@@ -95,7 +102,7 @@ proptest! {
             (hours, download) = (hours + step, download + more);
             records.push(interim(lsn, hours, delay, download));
         }
-        let all = amendments(&records, &PolicyHistory::default(), UTC);
+        let all = amendments(&records, &PolicyHistory::default(), Watch::always(UTC));
         for slot in (0..hours * HOUR + 2 * DAY).step_by(usize::try_from(6 * HOUR).unwrap()) {
             let then = MIDNIGHT + slot;
             let known: Vec<_> = records.iter().filter(|record| record.arrived_at.seconds().0 < then).cloned().collect();

@@ -5,11 +5,12 @@ use schema::{Lsn, UnixMicros};
 use super::*;
 use crate::curve::Usage;
 use crate::evaluate::evaluate;
+use crate::period::Calendar;
 use crate::policy::PolicyHistory;
 use crate::record::RecordName;
 use crate::rollup::tests::{START, by_rollup, record};
 
-const UTC: Calendar = Calendar::new(Tz::UTC);
+const UTC: Watch = Watch::always(Calendar::new(Tz::UTC));
 
 /// Follows records in the order given; whether all was regular.
 fn follow(records: &[Record]) -> bool {
