@@ -138,21 +138,23 @@ impl Curve {
         match (self.enclosing(from), self.enclosing(to)) {
             (Some(first), Some(last)) if first == last => between(from, to),
             (first, last) => {
-                let at_start = first.map_or(Octets(0), |(_, end)| between(from, end.min(to)));
-                let at_end = last.map_or(Octets(0), |(start, _)| between(start.max(from), to));
+                let at_start = first.map_or(Octets(0), |(_, end)| between(from, end.at.min(to)));
+                let at_end = last.map_or(Octets(0), |(start, _)| between(start.at.max(from), to));
                 at_start + at_end
             }
         }
     }
 
-    /// The adjacent samples that enclose `boundary` strictly.
-    fn enclosing(&self, boundary: UnixTime) -> Option<(UnixTime, UnixTime)> {
+    /// The adjacent samples between which V(`boundary`) is computed; `None` where it is reported, or the part that counts
+    /// has not begun or is over.
+    #[must_use]
+    pub fn enclosing(&self, boundary: UnixTime) -> Option<(Sample, Sample)> {
         if boundary <= self.starts_at() || boundary >= self.to {
             return None;
         }
         let after = self.samples.partition_point(|sample| sample.at < boundary);
         let (before, after) = (self.samples.get(after.checked_sub(1)?)?, self.samples.get(after)?);
-        (after.at > boundary).then_some((before.at, after.at))
+        (after.at > boundary).then_some((*before, *after))
     }
 }
 
@@ -199,6 +201,17 @@ mod tests {
             curve.usage(UnixTime(310), UnixTime(320)).estimated,
             curve.usage(UnixTime(310), UnixTime(320)).download
         );
+    }
+
+    #[test]
+    fn a_boundary_is_enclosed_only_where_its_value_is_computed() {
+        let (one, two) = (sample(300, 100, 0), sample(600, 300, 0));
+        let curve = Curve::new(UnixTime(0), vec![one, two]);
+        assert_eq!(curve.enclosing(UnixTime(450)), Some((one, two)));
+        assert_eq!(curve.enclosing(UnixTime(299)), Some((sample(0, 0, 0), one)));
+        for at in [-5, 0, 300, 600, 700] {
+            assert_eq!(curve.enclosing(UnixTime(at)), None, "{at}");
+        }
     }
 
     #[test]
