@@ -14,6 +14,7 @@ mod fixture;
 mod http;
 mod live;
 mod migrations;
+mod oracle;
 mod replay;
 mod sessions;
 mod settler;
