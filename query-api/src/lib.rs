@@ -7,6 +7,7 @@
 mod auth;
 mod config;
 mod error;
+mod evidence;
 pub mod health;
 mod ledger;
 mod live;

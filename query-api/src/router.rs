@@ -18,6 +18,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/online", get(online::get))
         .route("/sessions", get(sessions::get_list))
         .route("/sessions/{id}", get(sessions::get_one))
+        .route("/sessions/{id}/explain", get(sessions::explain::get))
         .route("/usage/summary", get(usage::summary::get))
         .route("/usage/series", get(usage::series::get))
         .route("/usage/totals", get(usage::totals::get))

@@ -1,6 +1,7 @@
 //! `GET /sessions`: session history, and who had an address at a time; `GET /sessions/{id}`: one session.
 
 mod address;
+pub mod explain;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -194,6 +195,11 @@ pub async fn list(
 /// # Errors
 /// ClickHouse cannot be read.
 pub async fn get(deps: &Deps, id: SessionId) -> Result<Option<SessionDetail>, ApiError> {
+    Ok(find_one(deps, id).await?.map(|(_, detail)| detail))
+}
+
+/// One session and what is stored of its key.
+async fn find_one(deps: &Deps, id: SessionId) -> Result<Option<(StoredSession, SessionDetail)>, ApiError> {
     let wanted = Match { keys: Some(&[id.key]), ..Match::default() };
     let stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, Some(1)).await?;
     let sessions = shown(deps, &stored, &SessionFilter::default(), UnixTime::now()).await?;
@@ -203,8 +209,9 @@ pub async fn get(deps: &Deps, id: SessionId) -> Result<Option<SessionDetail>, Ap
         None => sessions.first(),
     };
     let Some(session) = session.cloned() else { return Ok(None) };
+    let Some(stored) = stored.into_iter().next() else { return Ok(None) };
     let records = count_records(deps, &stored).await?;
-    Ok(Some(SessionDetail { session, records }))
+    Ok(Some((stored, SessionDetail { session, records })))
 }
 
 impl SessionFilter {
@@ -343,8 +350,7 @@ struct Count {
     records: u64,
 }
 
-async fn count_records(deps: &Deps, stored: &[StoredSession]) -> Result<u64, ApiError> {
-    let Some(stored) = stored.first() else { return Ok(0) };
+async fn count_records(deps: &Deps, stored: &StoredSession) -> Result<u64, ApiError> {
     let sql = "SELECT uniqExact(collector, lsn) AS records FROM accounting_records \
                WHERE session_key = ? AND arrived_at >= toDateTime(?)";
     let first = UnixTime(stored.first_event_at.into()).plus(-DRIFT);

@@ -51,7 +51,6 @@ pub(crate) struct SettledRow {
 /// A settled key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
-    pub(crate) revision: u64,
     pub(crate) sessions: Vec<Session>,
     pub(crate) amendments: Vec<Amendment>,
 }
@@ -111,9 +110,8 @@ pub(crate) async fn insert_settled(
 
 impl Settled {
     fn of(rows: Vec<SettledRow>) -> Self {
-        let revision = rows.first().map_or(0, |row| row.revision);
         let amendments = rows.first().map(SettledRow::amendments).unwrap_or_default();
-        Self { revision, sessions: rows.iter().map(SettledRow::session).collect(), amendments }
+        Self { sessions: rows.iter().map(SettledRow::session).collect(), amendments }
     }
 }
 
@@ -233,7 +231,7 @@ impl SettledRow {
         }
     }
 
-    fn amendments(&self) -> Vec<Amendment> {
+    pub(crate) fn amendments(&self) -> Vec<Amendment> {
         let amendment = |place: usize| {
             Some(Amendment {
                 day: time(*self.amended_day.get(place)?),
