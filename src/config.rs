@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use chrono_tz::Tz;
-use collector::{AccountingConfig, ClientConfig, ExporterConfig, JournalSettings};
+use collector::{AccountingConfig, ClientConfig, ExporterConfig, JournalSettings, NasConfig, NasSettings};
 use dashboard::DashboardConfig;
 use query_api::HttpConfig;
 use serde::Deserialize;
@@ -40,6 +40,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Who may send.
     pub client: Vec<ClientConfig>,
+    /// What is to be known about NASes.
+    pub nas: Vec<NasConfig>,
 }
 
 impl Default for Config {
@@ -55,6 +57,7 @@ impl Default for Config {
             clickhouse: ClickHouseConfig::default(),
             database: DatabaseConfig::default(),
             client: Vec::new(),
+            nas: Vec::new(),
         }
     }
 }
@@ -140,6 +143,7 @@ impl Config {
                 self.clickhouse.url
             );
         }
+        NasSettings::new(&self.nas)?;
         Ok(self)
     }
 }
@@ -168,6 +172,9 @@ fn apply(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()>
 
 #[cfg(test)]
 mod tests {
+    use schema::BitsPerSecond;
+    use usage::NasPolicy;
+
     use super::*;
 
     fn parse(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Config> {
@@ -199,6 +206,45 @@ mod tests {
             ("[clickhouse]\nurl = \"ftp://x\"", "ftp://x"),
         ] {
             let error = format!("{:#}", parse(text, &[]).unwrap_err());
+            assert!(error.contains(value), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_nas_has_a_section_and_the_example_shows_one() {
+        let example = include_str!("../radtally.example.toml");
+        let (_, section) = example.split_once("# [[nas]]").unwrap();
+        let section: String = section
+            .lines()
+            .map(|line| line.trim_start_matches("# "))
+            .fold("[[nas]]".to_owned(), |text, line| text + line + "\n");
+        let [nas] = parse(&section, &[]).unwrap().nas.try_into().unwrap();
+        assert_eq!((nas.name.as_str(), &nas.aliases[..]), ("bng-1/core", &["bng-1/10.0.0.7".to_owned()][..]));
+        let settings = NasSettings::new(&[nas]).unwrap();
+        let policy = settings.policy("bng-1/core");
+        assert_eq!(
+            policy,
+            NasPolicy { port_speed: policy.port_speed, ..NasPolicy::default() },
+            "the defaults"
+        );
+        assert_eq!(policy.port_speed, Some(BitsPerSecond(1_000_000_000)));
+    }
+
+    #[test]
+    fn sections_of_nases_that_contradict_are_refused_by_value() {
+        let section = |name: &str, rest: &str| format!("[[nas]]\nname = \"{name}\"\n{rest}\n");
+        for (text, value) in [
+            (section("a/1", "") + &section("a/1", ""), "a/1"),
+            (section("a/1", "aliases = [\"a/7\"]") + &section("a/2", "aliases = [\"a/7\"]"), "a/7"),
+            (section("a/1", "aliases = [\"a/2\"]") + &section("a/2", ""), "a/2"),
+            (section("a/1", "port_speed = 0"), "port_speed is 0"),
+            (section("a/1", "port_speed = -5"), "-5"),
+            (section("a/1", "direction = \"sideways\""), "sideways"),
+            (section("a/1", "ipv6_counters = \"both\""), "both"),
+            (section("a/1", "ipv6_counter = \"separate\""), "ipv6_counter"),
+            ("[[nas]]\ndirection = \"rfc\"".to_owned(), "name"),
+        ] {
+            let error = format!("{:#}", parse(&text, &[]).unwrap_err());
             assert!(error.contains(value), "{error}");
         }
     }

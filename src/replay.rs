@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use collector::NasSettings;
 use query_api::replay::{Difference, KEYS_PER_RANGE, Progress, Replay};
 use query_api::settler::SettlerParts;
 use schema::Octets;
@@ -16,7 +17,7 @@ use usage::Calendar;
 
 use crate::config::Config;
 use crate::reach::reach;
-use crate::serve::{connect, on_signal, policies};
+use crate::serve::{connect, on_signal};
 
 /// Differences shown.
 const SHOWN: u64 = 20;
@@ -65,7 +66,7 @@ async fn replay(
         reader: target.reader(),
         calendar: Calendar::new(config.timezone),
         rules: query_api::Rules::default(),
-        policies: policies(config),
+        policies: NasSettings::new(&config.nas)?.policies().clone(),
         watching_since: None,
     };
     let replay = Replay::open(parts, KEYS_PER_RANGE).await?;

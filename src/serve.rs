@@ -4,7 +4,6 @@
 //! ClickHouse, its migrations or the relational database. At the end it goes before the engine, so that what can still be
 //! exported is.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,12 +13,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use collector::client::ClientTable;
-use collector::{Clients, Collector, CollectorParts, Ledger};
+use collector::{Clients, Collector, CollectorParts, Ledger, NasSettings};
 use dashboard::{DashboardDeps, FirstSteps};
 use engine::{EngineState, HostConfig, KEY_VARIABLE, Supervisor};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use query_api::settler::{self, SettlerLease, SettlerParts};
-use schema::NasId;
 use schema::clickhouse::{Target, migrate as migrate_clickhouse};
 use schema::health::{CLICKHOUSE, DATABASE, HealthBoard};
 use serde::Serialize;
@@ -29,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
-use usage::{Calendar, NasPolicy};
+use usage::Calendar;
 
 use crate::config::Config;
 use crate::reach::{leave_access, reach, supervisor, target};
@@ -94,6 +92,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let ledger = Ledger::default();
     let clients = Clients::new(ClientTable::new(&config.client, &ledger)?);
     warn_of_no_clients(&config);
+    let nases = NasSettings::new(&config.nas)?;
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
@@ -102,6 +101,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         journal: config.journal.clone(),
         exporter: config.exporter.clone(),
         clients,
+        nases: nases.clone(),
         ledger: ledger.clone(),
         data_dir: config.data_dir.clone(),
         calendar,
@@ -125,7 +125,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         reader: target.reader(),
         calendar,
         rules: rules.clone(),
-        policies: policies(&config),
+        policies: nases.policies().clone(),
         watching_since: None,
     };
     let lease = SettlerLease { directory: directory.clone(), holder: collector.id().to_string() };
@@ -210,11 +210,6 @@ pub fn check(config: &Config, file: Option<&Path>) -> anyhow::Result<()> {
 pub async fn connect(config: &Config) -> anyhow::Result<Directory> {
     fs::create_dir_all(&config.data_dir).with_context(|| format!("making {}", config.data_dir.display()))?;
     Directory::connect(&config.database, &config.data_dir).await.context("database.url")
-}
-
-/// The NASes' policies as configured.
-pub fn policies(_config: &Config) -> BTreeMap<NasId, NasPolicy> {
-    BTreeMap::new()
 }
 
 fn install_metrics() -> anyhow::Result<PrometheusHandle> {

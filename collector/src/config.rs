@@ -1,4 +1,4 @@
-//! Configuration of the collector; every key has a default but a client's name, source and secret.
+//! Configuration of the collector; every key has a default but a client's name, source and secret and a NAS's name.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
+use usage::policy::{Direction, Ipv6Counters};
 
 /// `[accounting]`: where packets come in.
 #[derive(Clone, Debug, Deserialize)]
@@ -82,6 +83,25 @@ pub struct ClientConfig {
     /// When a Message-Authenticator is checked.
     #[serde(default)]
     pub message_authenticator: MessageAuthenticator,
+}
+
+/// `[[nas]]`: what is to be known about a NAS beyond what it says itself. Most need no section.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NasConfig {
+    /// Its identity as radtally shows it: `client/identifier`.
+    pub name: String,
+    /// Other identities that it has, had or will have within its client; their records are recorded under `name`.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Whether the vendor's IPv6 counters are part of the standard ones or come on top of them.
+    #[serde(default)]
+    pub ipv6_counters: Ipv6Counters,
+    /// Whether RADIUS input is from the subscriber (upload, RFC 2866 5.3) or to the subscriber.
+    #[serde(default)]
+    pub direction: Direction,
+    /// Speed of a subscriber's port, bit/s: counters that rise faster are implausible.
+    pub port_speed: Option<u64>,
 }
 
 /// When an Accounting-Request's Message-Authenticator is checked; the Request Authenticator always is.

@@ -25,8 +25,8 @@ use crate::checkpoint::Checkpoints;
 use crate::config::ExporterConfig;
 use crate::journal::{Batch, Journal, JournalError, Reader};
 use crate::ledger::Ledger;
+use crate::nas::NasSettings;
 use crate::pipeline::Ticket;
-use crate::record::AccountingRecord;
 
 /// Record numbers compared at once.
 const STRETCH: u64 = 65_536;
@@ -57,6 +57,7 @@ pub struct Exporter {
     pub(crate) config: ExporterConfig,
     pub(crate) collector: CollectorId,
     pub(crate) calendar: Calendar,
+    pub(crate) settings: NasSettings,
     pub(crate) clickhouse: clickhouse::Client,
     pub(crate) journal: Journal<Ticket>,
     pub(crate) cursor_file: Checkpoints,
@@ -178,8 +179,9 @@ impl Exporter {
     }
 
     fn decode(&self, batch: &Batch, rows: &mut Vec<RecordRow>) {
-        let records = batch.iter().map(|(lsn, entry)| AccountingRecord::decode(lsn, &entry));
-        rows.extend(records.map(|record| record.to_row(self.collector.as_str(), &self.calendar)));
+        let to_row =
+            |(lsn, entry)| self.settings.decode(lsn, &entry).to_row(self.collector.as_str(), &self.calendar);
+        rows.extend(batch.iter().map(to_row));
     }
 
     async fn insert(&self, rows: &[RecordRow]) -> Result<(), ExportError> {

@@ -28,8 +28,9 @@ pub mod vendor;
 pub mod verify;
 
 pub use client::{Client, ClientError, Clients};
-pub use config::{AccountingConfig, ClientConfig, ExporterConfig, JournalSettings};
+pub use config::{AccountingConfig, ClientConfig, ExporterConfig, JournalSettings, NasConfig};
 pub use ledger::{Ledger, LedgerReport};
 pub use live::{LiveFeed, LiveTopic};
+pub use nas::{NasError, NasSettings};
 pub use online::{NasSummary, Online, OnlineCursor, OnlineFilter};
 pub use service::{Collector, CollectorError, CollectorParts};

@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attributes;
 use crate::journal::Batch;
 use crate::live::{Hub, LiveFeed, LiveTopic, encode};
-use crate::record::AccountingRecord;
-use crate::sessions::{Change, Sessions};
+use crate::sessions::{Change, ImageError, Sessions};
 
 /// Which sessions to list; every given condition must hold.
 #[derive(Clone, Debug, Default)]
@@ -151,11 +150,12 @@ impl Online {
     /// Applies durable records in journal order and tells those who watch.
     pub(crate) fn apply(&self, batch: &Batch) {
         let mut state = self.0.state.write();
+        let settings = state.settings().clone();
         for (lsn, entry) in batch.iter() {
             if lsn <= state.applied() {
                 continue;
             }
-            let record = AccountingRecord::decode(lsn, &entry);
+            let record = settings.decode(lsn, &entry);
             let change = state.apply(&record);
             if self.0.hub.is_watched() {
                 self.tell(&state, change, lsn);
@@ -172,7 +172,7 @@ impl Online {
     }
 
     /// The state, for a checkpoint: the last record applied and the image.
-    pub(crate) fn checkpoint(&self) -> Result<(Lsn, Vec<u8>), postcard::Error> {
+    pub(crate) fn checkpoint(&self) -> Result<(Lsn, Vec<u8>), ImageError> {
         self.0.state.write().forget_silent();
         let state = self.0.state.read();
         Ok((state.applied(), state.save()?))

@@ -298,8 +298,17 @@ impl<'a> AccountingRecord<'a> {
     /// carries none.
     #[must_use]
     pub fn started_at(&self) -> Option<UnixTime> {
-        let elapsed = self.session_time.or_else(|| (self.status == StatusType::START).then_some(0));
-        elapsed.map(|elapsed| UnixTime(self.event_at.plus(-i64::from(elapsed)).0.max(0)))
+        self.elapsed().map(|elapsed| UnixTime(self.event_at.plus(-elapsed).0.max(0)))
+    }
+
+    /// The same by the arrival, which a step of the NAS's clock does not move.
+    #[must_use]
+    pub fn arrived_start(&self) -> Option<UnixTime> {
+        self.elapsed().map(|elapsed| self.arrived_at.seconds().plus(-elapsed))
+    }
+
+    fn elapsed(&self) -> Option<i64> {
+        self.session_time.map(i64::from).or_else(|| (self.status == StatusType::START).then_some(0))
     }
 }
 

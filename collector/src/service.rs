@@ -26,6 +26,7 @@ use crate::exporter::Exporter;
 use crate::journal::{Batch, Journal, JournalConfig, JournalError, JournalStatus, Writer};
 use crate::ledger::Ledger;
 use crate::listener::{Listener, Log};
+use crate::nas::NasSettings;
 use crate::online::Online;
 use crate::packet::Packet;
 use crate::pipeline::{Acknowledger, Pipeline, Ticket};
@@ -50,6 +51,8 @@ pub struct CollectorParts {
     pub exporter: ExporterConfig,
     /// Who may send.
     pub clients: Clients,
+    /// What is configured about NASes.
+    pub nases: NasSettings,
     /// The ledger that `clients` count into.
     pub ledger: Ledger,
     /// Folder of the journal and the checkpoints.
@@ -121,12 +124,12 @@ impl Collector {
         let checkpoints = Arc::new(Checkpoints::new(folder.clone(), "sessions", storage.clone())?);
         let cursor_file = Checkpoints::new(folder, "exporter", storage.clone())?;
         let cursor = cursor_file.load()?.map_or(Lsn::ZERO, |(lsn, _)| lsn);
-        let state = load_state(&checkpoints)?;
+        let (state, checkpointed) = load_state(&checkpoints, &parts.nases)?;
         let config = JournalConfig {
             dir: parts.data_dir.join("journal"),
             segment_bytes: parts.journal.segment_mib.max(8) << 20,
             retention: Duration::from_secs(u64::from(parts.journal.retention_days) * 86_400),
-            known: cursor.max(state.applied()),
+            known: cursor.max(checkpointed),
             ..JournalConfig::default()
         };
         let (journal, writer, recovery) = Journal::open(config, storage)?;
@@ -207,6 +210,7 @@ impl Collector {
             config: self.parts.exporter.clone(),
             collector: self.id.clone(),
             calendar: self.parts.calendar,
+            settings: self.parts.nases.clone(),
             clickhouse: self.parts.clickhouse.clone(),
             journal: self.journal.clone(),
             cursor_file: self.cursor_file.clone(),
@@ -355,15 +359,17 @@ fn collector_id(data_dir: &Path, name: &str) -> Result<CollectorId, CollectorErr
     Ok(CollectorId::from(id))
 }
 
-fn load_state(checkpoints: &Checkpoints) -> Result<Sessions, CollectorError> {
-    let Some((lsn, image)) = checkpoints.load()? else { return Ok(Sessions::default()) };
-    match Sessions::load(lsn, &image) {
-        Ok(state) => Ok(state),
-        Err(error) => {
-            warn!(%error, "the checkpoint is of another version; the state is rebuilt from what the journal holds");
-            Ok(Sessions::default())
-        }
-    }
+/// The state of the newest checkpoint, and how far that had come: also where it cannot be read, so that no record's number
+/// is used again.
+fn load_state(checkpoints: &Checkpoints, settings: &NasSettings) -> Result<(Sessions, Lsn), CollectorError> {
+    let Some((lsn, image)) = checkpoints.load()? else {
+        return Ok((Sessions::new(settings.clone()), Lsn::ZERO));
+    };
+    let state = Sessions::load(lsn, &image, settings.clone()).unwrap_or_else(|error| {
+        warn!(%error, "the checkpoint cannot be used; the state is rebuilt from what the journal holds");
+        Sessions::new(settings.clone())
+    });
+    Ok((state, lsn))
 }
 
 /// Applies the records after the checkpoint.

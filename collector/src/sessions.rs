@@ -3,21 +3,24 @@
 //!
 //! An Accounting-On or -Off closes its NAS's sessions without touching them: it is noted at the NAS, and a session counts
 //! as over while its newest record is older than that note. One that goes on reporting is back by that alone.
+//!
+//! A service's session repeats octets of its parent: it is followed like any other, and neither listed nor summed.
+
+mod image;
+mod session;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 
-use schema::live::{Confidence, OnlineSession, OnlineTotals, Rate};
-use schema::{
-    BitsPerSecond, ClientName, Login, Lsn, NasId, SessionKey, StatusType, TerminateCause, UnixTime,
-};
-use serde::{Deserialize, Serialize};
-use usage::tracker::{Tracker, TrackerInput};
+use schema::live::{OnlineSession, OnlineTotals};
+use schema::{BitsPerSecond, Login, Lsn, NasId, SessionKey, StatusType, TerminateCause, UnixTime};
 
-use crate::attributes::format_mac;
+pub use image::ImageError;
+use session::Session;
+
 use crate::index::Index;
-use crate::nas::{Nas, Restart};
+use crate::nas::{Nas, NasSettings, Restart};
 use crate::record::AccountingRecord;
 
 /// Seconds for which a stopped session is remembered, so that an Interim-Update that comes after the Stop is not taken
@@ -25,31 +28,6 @@ use crate::record::AccountingRecord;
 const REMEMBER_STOPPED: i64 = 3_600;
 /// Seconds after its newest record when a session without a Stop is forgotten; long presumed dead by then.
 const FORGET_SILENT: i64 = 7 * 86_400;
-/// Seconds by which a session's start may differ from record to record.
-const START_TOLERANCE: i64 = 10;
-
-/// One session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Session {
-    login: Login,
-    nas: u32,
-    acct_session_id: Box<str>,
-    calling_station_id: Box<str>,
-    mac: Option<[u8; 6]>,
-    addresses: Vec<IpAddr>,
-    prefixes: Vec<(Ipv6Addr, u8)>,
-    tracker: Tracker,
-    /// When it began, as first computed: its place in the order of the online list.
-    opened_at: UnixTime,
-    /// Event time of its newest record.
-    last_event_at: UnixTime,
-    /// Arrival of its newest record.
-    last_seen_at: UnixTime,
-    /// Its newest record.
-    lsn: Lsn,
-    /// Event time and cause of its Stop.
-    stopped: Option<(UnixTime, TerminateCause)>,
-}
 
 /// What a record did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +45,7 @@ pub enum Change {
 /// All sessions and NASes.
 #[derive(Debug, Default)]
 pub struct Sessions {
+    settings: NasSettings,
     applied: Lsn,
     now: UnixTime,
     nases: Vec<Nas>,
@@ -81,16 +60,19 @@ pub struct Sessions {
     nas_name: String,
 }
 
-/// What a checkpoint holds.
-#[derive(Debug, Serialize, Deserialize)]
-struct Image {
-    now: UnixTime,
-    nases: Vec<Nas>,
-    sessions: Vec<(SessionKey, Session)>,
-    stopped: Vec<(UnixTime, SessionKey)>,
-}
-
 impl Sessions {
+    /// No sessions yet; NASes are what `settings` say.
+    #[must_use]
+    pub fn new(settings: NasSettings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// What is configured about NASes.
+    #[must_use]
+    pub const fn settings(&self) -> &NasSettings {
+        &self.settings
+    }
+
     /// The last record applied.
     #[must_use]
     pub const fn applied(&self) -> Lsn {
@@ -166,7 +148,8 @@ impl Sessions {
             self.unindex(key, known);
         }
         let was_stopped = known.as_ref().is_some_and(|session| session.stopped.is_some());
-        let mut session = known.unwrap_or_else(|| Session::open(nas, record));
+        let open = || Session::open(nas, self.settings.policy(&self.nas_name), record);
+        let mut session = known.unwrap_or_else(open);
         session.note(record);
         let change = match (was_stopped, session.stopped) {
             (true, _) => Change::Nothing,
@@ -176,6 +159,7 @@ impl Sessions {
             }
             (false, None) => Change::Session(key),
         };
+        let change = if session.is_child() { Change::Nothing } else { change };
         if session.stopped.is_none() {
             self.index(key, &session);
         }
@@ -214,6 +198,9 @@ impl Sessions {
     }
 
     fn index(&mut self, key: SessionKey, session: &Session) {
+        if session.is_child() {
+            return;
+        }
         self.order.insert((Reverse(session.opened_at), key));
         self.by_login.insert(session.login.clone(), key);
         session.addresses.iter().for_each(|address| self.by_address.insert(*address, key));
@@ -257,9 +244,9 @@ impl Sessions {
     pub fn totals(&self, nas: Option<&NasId>, now: UnixTime) -> OnlineTotals {
         let number = nas.map(|id| self.nas_numbers.get(id.as_str()).copied().unwrap_or(u32::MAX));
         let mut totals = OnlineTotals::default();
-        for session in
-            self.sessions.values().filter(|session| number.is_none_or(|number| session.nas == number))
-        {
+        let counts =
+            |session: &&Session| number.is_none_or(|number| session.nas == number) && !session.is_child();
+        for session in self.sessions.values().filter(counts) {
             let Some(nas) = self.nases.get(session.nas as usize) else { continue };
             if session.is_online(nas, now) {
                 totals.sessions += 1;
@@ -277,7 +264,7 @@ impl Sessions {
     #[must_use]
     pub fn online_by_nas(&self, now: UnixTime) -> HashMap<u32, u64> {
         let mut counts = HashMap::new();
-        for session in self.sessions.values() {
+        for session in self.sessions.values().filter(|session| !session.is_child()) {
             if self.nases.get(session.nas as usize).is_some_and(|nas| session.is_online(nas, now)) {
                 *counts.entry(session.nas).or_default() += 1;
             }
@@ -318,143 +305,6 @@ impl Sessions {
             let nas = self.nases.get(session.nas as usize)?;
             session.closed_by_restart(nas).then_some((session.last_event_at, NAS_REBOOT))
         })
-    }
-
-    /// The state for a checkpoint.
-    ///
-    /// # Errors
-    /// Never for a state that fits memory.
-    pub fn save(&self) -> Result<Vec<u8>, postcard::Error> {
-        let sessions = self.sessions.iter().map(|(key, session)| (*key, session.clone())).collect();
-        let stopped = self.stopped.iter().copied().collect();
-        postcard::to_stdvec(&Image { now: self.now, nases: self.nases.clone(), sessions, stopped })
-    }
-
-    /// The state that [`Self::save`] wrote when record `applied` was the last.
-    ///
-    /// # Errors
-    /// The octets are of another version.
-    pub fn load(applied: Lsn, image: &[u8]) -> Result<Self, postcard::Error> {
-        let Image { now, nases, sessions, stopped } = postcard::from_bytes(image)?;
-        let mut state = Self { applied, now, stopped: stopped.into(), ..Self::default() };
-        state.nas_numbers = (0u32..).zip(&nases).map(|(number, nas)| (nas.id.clone(), number)).collect();
-        state.nases = nases;
-        for (key, session) in sessions {
-            if session.stopped.is_none() {
-                state.index(key, &session);
-            }
-            state.sessions.insert(key, session);
-        }
-        Ok(state)
-    }
-}
-
-impl Session {
-    fn open(nas: u32, record: &AccountingRecord<'_>) -> Self {
-        Self {
-            login: Login::default(),
-            nas,
-            acct_session_id: String::from_utf8_lossy(record.acct_session_id).into(),
-            calling_station_id: Box::default(),
-            mac: None,
-            addresses: Vec::new(),
-            prefixes: Vec::new(),
-            tracker: Tracker::default(),
-            opened_at: record.started_at().unwrap_or(record.event_at),
-            last_event_at: record.event_at,
-            last_seen_at: record.arrived_at.seconds(),
-            lsn: record.lsn,
-            stopped: None,
-        }
-    }
-
-    fn note(&mut self, record: &AccountingRecord<'_>) {
-        self.lsn = record.lsn;
-        self.last_seen_at = record.arrived_at.seconds();
-        self.tracker.apply(&TrackerInput {
-            at: record.event_at,
-            arrived_at: record.arrived_at.seconds(),
-            session_time: record.session_time,
-            download: record.counters.map(|counters| counters.output),
-            upload: record.counters.map(|counters| counters.input),
-            status: record.status,
-            flags: record.flags,
-        });
-        if record.event_at >= self.last_event_at {
-            self.last_event_at = record.event_at;
-            self.describe(record);
-        }
-        if record.status == StatusType::STOP {
-            self.stopped = Some((record.event_at, record.terminate_cause));
-        }
-    }
-
-    fn describe(&mut self, record: &AccountingRecord<'_>) {
-        if !record.login.is_empty() && record.login != self.login.as_str().as_bytes() {
-            self.login = Login::from(String::from_utf8_lossy(record.login).as_ref());
-        }
-        if !record.calling_station_id.is_empty() {
-            self.calling_station_id = String::from_utf8_lossy(record.calling_station_id).into();
-            self.mac = record.mac();
-        }
-        // A record that names an address of one family says nothing of the other: IPv6 often comes later.
-        for family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
-            if record.addresses().any(|address| family(&address)) {
-                self.addresses.retain(|address| !family(address));
-                self.addresses.extend(record.addresses().filter(family));
-            }
-        }
-        if record.prefixes().next().is_some() {
-            self.prefixes = record.prefixes().collect();
-        }
-    }
-
-    /// Whether the record, which has this session's key, belongs to a later session that reuses the identifier.
-    fn is_another(&self, record: &AccountingRecord<'_>) -> bool {
-        record.started_at().is_some_and(|started_at| started_at.since(self.last_event_at) > START_TOLERANCE)
-            || self.stopped.is_some_and(|(stopped_at, _)| {
-                record.status == StatusType::START && record.event_at > stopped_at
-            })
-    }
-
-    fn closed_by_restart(&self, nas: &Nas) -> bool {
-        nas.restarted.is_some_and(|restart| restart.lsn > self.lsn && self.opened_at <= restart.at)
-    }
-
-    fn is_online(&self, nas: &Nas, now: UnixTime) -> bool {
-        self.stopped.is_none()
-            && !self.closed_by_restart(nas)
-            && self.confidence(now) != Confidence::PresumedDead
-    }
-
-    fn confidence(&self, now: UnixTime) -> Confidence {
-        self.tracker.confidence(now)
-    }
-
-    fn current_rate(&self, now: UnixTime) -> Option<Rate> {
-        self.tracker.rate().filter(|_| self.confidence(now) == Confidence::Live)
-    }
-
-    fn show(&self, id: SessionKey, nas: &Nas, now: UnixTime) -> OnlineSession {
-        OnlineSession {
-            id,
-            login: self.login.clone(),
-            nas: nas.id.clone(),
-            client: ClientName::from(nas.client.as_str()),
-            acct_session_id: self.acct_session_id.to_string(),
-            ips: self.addresses.clone(),
-            prefixes: self.prefixes.iter().map(|(address, length)| format!("{address}/{length}")).collect(),
-            mac: self.mac.map(format_mac),
-            calling_station_id: self.calling_station_id.to_string(),
-            started_at: self.opened_at,
-            last_seen_at: self.last_event_at,
-            duration_seconds: self.tracker.duration_seconds(),
-            download_octets: self.tracker.download(),
-            upload_octets: self.tracker.upload(),
-            rate: self.tracker.rate(),
-            interval_seconds: self.tracker.interval_seconds(),
-            confidence: self.confidence(now),
-        }
     }
 }
 

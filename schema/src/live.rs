@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BitsPerSecond, ClientName, CollectorId, Login, Lsn, NasId, Octets, SessionKey, UnixTime};
+use crate::{
+    BitsPerSecond, ClientName, CollectorId, Login, Lsn, NasId, Octets, SessionKey, SessionKind, UnixTime,
+};
 
 /// How sure radtally is that a session is still up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +46,8 @@ pub struct OnlineSession {
     pub client: ClientName,
     /// Acct-Session-Id.
     pub acct_session_id: String,
+    /// What it counts; only a `session` is in a list or a sum.
+    pub kind: SessionKind,
     /// Current addresses, IPv4 and IPv6.
     pub ips: Vec<IpAddr>,
     /// Current IPv6 prefixes.

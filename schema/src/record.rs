@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 use std::ops::{BitOr, BitOrAssign};
 
 use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Acct-Status-Type (RFC 2866 5.1, RFC 2867); values without a name here are recorded and acknowledged all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -179,8 +180,7 @@ impl BitOrAssign for RecordFlags {
 }
 
 /// What a session counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKind(pub u8);
 
 impl SessionKind {
@@ -199,6 +199,23 @@ impl fmt::Display for SessionKind {
             Self::QUEUE => "queue",
             _ => "session",
         })
+    }
+}
+
+impl Serialize for SessionKind {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionKind {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match String::deserialize(from)?.as_str() {
+            "session" => Ok(Self::SESSION),
+            "service" => Ok(Self::SERVICE),
+            "queue" => Ok(Self::QUEUE),
+            other => Err(D::Error::custom(format!("\"{other}\" is no kind of session"))),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use schema::live::{Confidence, Rate};
 use schema::{BitsPerSecond, Octets, RecordFlags, StatusType, UnixTime};
 use serde::{Deserialize, Serialize};
 
-use crate::counters::{Counters, Verdict};
+use crate::counters::{Counters, Port, Verdict};
 use crate::incarnation::START_TOLERANCE;
 
 /// Reporting interval assumed, in seconds, until a session has shown its own.
@@ -64,6 +64,12 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// A session whose NAS's ports have this speed, where that is known.
+    #[must_use]
+    pub fn new(port_speed: Option<BitsPerSecond>) -> Self {
+        Self { counters: Counters::new(false, Port::of(port_speed), None), ..Self::default() }
+    }
+
     /// Takes the next record to arrive. `None`: it changes no counter, because it repeats another or a later one came before.
     pub fn apply(&mut self, input: &TrackerInput) -> Option<Verdict> {
         self.last_seen_at = self.last_seen_at.max(input.arrived_at);
@@ -256,6 +262,17 @@ mod tests {
         assert_eq!((tracker.download(), tracker.rate()), (Octets(0), None));
         tracker.apply(&input(INTERIM, 600, 750, 5));
         assert_eq!((tracker.download(), tracker.rate().unwrap().download_bps.0), (Octets(750), 10));
+    }
+
+    #[test]
+    fn a_slower_port_makes_less_plausible() {
+        let reports = [input(START, 0, 0, 0), input(INTERIM, 300, 600_000_000_000, 5)];
+        let download = |mut tracker: Tracker| {
+            reports.iter().for_each(|input| _ = tracker.apply(input));
+            tracker.download().0
+        };
+        assert_eq!(download(Tracker::default()), 600_000_000_000);
+        assert_eq!(download(Tracker::new(Some(BitsPerSecond(1_000_000_000)))), 0);
     }
 
     #[test]
