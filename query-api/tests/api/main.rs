@@ -10,6 +10,7 @@
 extern crate radtally_query_api as query_api;
 
 mod engine;
+mod explain;
 mod fixture;
 mod http;
 mod live;
