@@ -7,22 +7,23 @@
 //! Octets are the standard counters with Gigawords. A vendor's 64-bit counters take their place where those are absent, or
 //! were sent without Gigawords and agree with them in the lower half; the vendor's IPv6 counters are kept apart.
 
+mod scan;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use schema::{
-    Lsn, Octets, RecordFlags, RecordRow, SessionKey, SessionKind, StatusType, TerminateCause, UnixMicros,
-    UnixTime,
+    Lsn, RecordFlags, RecordRow, SessionKey, SessionKind, StatusType, TerminateCause, UnixMicros, UnixTime,
 };
 use usage::RawCounters;
 use usage::period::Calendar;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::attributes::{self as attr, integer};
+use crate::attributes as attr;
 use crate::journal::Entry;
-use crate::packet::{Attribute, Attributes, HEADER};
-use crate::vendor::VendorFacts;
+use crate::packet::{Attributes, HEADER};
+use scan::Scan;
 
 /// How far, in seconds, a NAS's clock may be ahead before its times are not believed.
 pub const CLOCK_TOLERANCE: i64 = 2;
@@ -95,32 +96,6 @@ pub struct AccountingRecord<'a> {
     pub upload_limit_bps: u64,
     /// What it carries and what was noticed.
     pub flags: RecordFlags,
-}
-
-#[derive(Default)]
-struct Scan<'a> {
-    status: Option<u32>,
-    nas_identifier: Option<&'a [u8]>,
-    nas_address: Option<IpAddr>,
-    acct_session_id: Option<&'a [u8]>,
-    acct_multi_session_id: Option<&'a [u8]>,
-    login: Option<&'a [u8]>,
-    session_time: Option<u32>,
-    input: Option<u32>,
-    output: Option<u32>,
-    input_gigawords: Option<u32>,
-    output_gigawords: Option<u32>,
-    input_packets: Option<u32>,
-    output_packets: Option<u32>,
-    delay_time: Option<u32>,
-    event_timestamp: Option<u32>,
-    terminate_cause: Option<u32>,
-    calling_station_id: Option<&'a [u8]>,
-    called_station_id: Option<&'a [u8]>,
-    nas_port: Option<u32>,
-    nas_port_id: Option<&'a [u8]>,
-    vendor: VendorFacts<'a>,
-    bad_attribute: bool,
 }
 
 impl<'a> AccountingRecord<'a> {
@@ -312,119 +287,6 @@ impl<'a> AccountingRecord<'a> {
     }
 }
 
-impl<'a> Scan<'a> {
-    fn read(&mut self, attribute: &Attribute<'a>) {
-        let value = attribute.value;
-        match attribute.kind {
-            attr::USER_NAME => first(&mut self.login, value),
-            attr::NAS_IDENTIFIER => first(&mut self.nas_identifier, value),
-            attr::ACCT_SESSION_ID => first(&mut self.acct_session_id, value),
-            attr::ACCT_MULTI_SESSION_ID => first(&mut self.acct_multi_session_id, value),
-            attr::CALLING_STATION_ID => first(&mut self.calling_station_id, value),
-            attr::CALLED_STATION_ID => first(&mut self.called_station_id, value),
-            attr::NAS_PORT_ID => first(&mut self.nas_port_id, value),
-            attr::NAS_IP_ADDRESS => self.address(attr::ipv4(value).map(IpAddr::V4)),
-            attr::NAS_IPV6_ADDRESS => self.address(attr::ipv6(value).map(IpAddr::V6)),
-            attr::FRAMED_IP_ADDRESS => self.bad_attribute |= value.len() != 4,
-            attr::FRAMED_IPV6_ADDRESS => self.bad_attribute |= value.len() != 16,
-            attr::FRAMED_IPV6_PREFIX | attr::DELEGATED_IPV6_PREFIX => {
-                self.bad_attribute |= attr::ipv6_prefix(value).is_none()
-            }
-            attr::FILTER_ID => self.vendor.rates.filter_id(value),
-            attr::VENDOR_SPECIFIC => self.vendor.read(value),
-            kind => self.read_number(kind, value),
-        }
-    }
-
-    fn read_number(&mut self, kind: u8, value: &[u8]) {
-        let field = match kind {
-            attr::ACCT_STATUS_TYPE => &mut self.status,
-            attr::ACCT_SESSION_TIME => &mut self.session_time,
-            attr::ACCT_INPUT_OCTETS => &mut self.input,
-            attr::ACCT_OUTPUT_OCTETS => &mut self.output,
-            attr::ACCT_INPUT_GIGAWORDS => &mut self.input_gigawords,
-            attr::ACCT_OUTPUT_GIGAWORDS => &mut self.output_gigawords,
-            attr::ACCT_INPUT_PACKETS => &mut self.input_packets,
-            attr::ACCT_OUTPUT_PACKETS => &mut self.output_packets,
-            attr::ACCT_DELAY_TIME => &mut self.delay_time,
-            attr::EVENT_TIMESTAMP => &mut self.event_timestamp,
-            attr::ACCT_TERMINATE_CAUSE => &mut self.terminate_cause,
-            attr::NAS_PORT => &mut self.nas_port,
-            _ => return,
-        };
-        match integer(value) {
-            Some(number) => first(field, number),
-            None => self.bad_attribute = true,
-        }
-    }
-
-    fn address(&mut self, address: Option<IpAddr>) {
-        match address {
-            Some(address) => first(&mut self.nas_address, address),
-            None => self.bad_attribute = true,
-        }
-    }
-
-    fn input(&self) -> Counter {
-        Counter::new(self.input, self.input_gigawords, self.vendor.wide_input())
-    }
-
-    fn output(&self) -> Counter {
-        Counter::new(self.output, self.output_gigawords, self.vendor.wide_output())
-    }
-
-    fn counters(&self) -> Option<RawCounters> {
-        let (input, output) = (self.input().octets, self.output().octets);
-        (input.is_some() || output.is_some()).then(|| RawCounters {
-            input: input.unwrap_or_default(),
-            output: output.unwrap_or_default(),
-            input_ipv6: self.vendor.input_ipv6(),
-            output_ipv6: self.vendor.output_ipv6(),
-        })
-    }
-
-    fn flags(&self, status: StatusType) -> RecordFlags {
-        let octets = self.input().octets.is_some() || self.output().octets.is_some();
-        let gigawords = self.input().whole || self.output().whole;
-        let reports = matches!(status, StatusType::INTERIM_UPDATE | StatusType::STOP);
-        [
-            (self.session_time.is_some(), RecordFlags::SESSION_TIME),
-            (octets, RecordFlags::OCTETS),
-            (gigawords, RecordFlags::GIGAWORDS),
-            (self.acct_session_id.is_some_and(|id| !id.is_empty()), RecordFlags::SESSION_ID),
-            (status == StatusType::START, RecordFlags::START),
-            (status == StatusType::STOP, RecordFlags::STOP),
-            (reports && !octets, RecordFlags::OCTETS_MISSING),
-            (reports && self.session_time.is_none(), RecordFlags::SESSION_TIME_MISSING),
-            (self.bad_attribute || self.vendor.bad, RecordFlags::BAD_ATTRIBUTE),
-        ]
-        .into_iter()
-        .filter(|(holds, _)| *holds)
-        .fold(RecordFlags::default(), |flags, (_, flag)| flags | flag)
-    }
-}
-
-/// One direction's octets.
-struct Counter {
-    octets: Option<Octets>,
-    /// Whether its upper half is known.
-    whole: bool,
-}
-
-impl Counter {
-    fn new(octets: Option<u32>, gigawords: Option<u32>, wide: Option<u64>) -> Self {
-        const LOWER: u64 = u32::MAX as u64;
-        let agrees = |wide: &u64| octets.is_none_or(|octets| wide & LOWER == u64::from(octets));
-        match wide.filter(|wide| gigawords.is_none() && agrees(wide)) {
-            Some(wide) => Self { octets: Some(Octets(wide)), whole: true },
-            None => Self {
-                octets: octets.map(|octets| Octets::from_gigawords(gigawords.unwrap_or(0), octets)),
-                whole: gigawords.is_some(),
-            },
-        }
-    }
-}
-
 /// The event time by the rules at the file's opening.
 fn event_time(arrived: UnixTime, delay: u32, timestamp: Option<u32>, flags: &mut RecordFlags) -> UnixTime {
     let said = match timestamp {
@@ -444,10 +306,6 @@ fn event_time(arrived: UnixTime, delay: u32, timestamp: Option<u32>, flags: &mut
     } else {
         said
     }
-}
-
-fn first<T>(field: &mut Option<T>, value: T) {
-    field.get_or_insert(value);
 }
 
 fn to_ipv6(address: IpAddr) -> Ipv6Addr {

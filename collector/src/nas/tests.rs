@@ -40,6 +40,20 @@ fn an_alias_is_recorded_under_the_name() {
 }
 
 #[test]
+fn an_alias_and_the_name_share_their_sessions_in_clickhouse() {
+    let settings = NasSettings::new(&[section("bng-1/core", &["bng-1/10.0.0.7"])]).unwrap();
+    let row = |identity: &[u8]| {
+        let packet = [&[0; 20][..], identity, &[44, 4, b'4', b'2']].concat();
+        let peer = "192.0.2.1:1646".parse().unwrap();
+        let entry = Entry { arrived_at: UnixMicros(0), peer, client: "bng-1", local: 0, packet: &packet };
+        settings.decode(Lsn(1), &entry).to_row("c", &usage::Calendar::new(chrono_tz::UTC))
+    };
+    let (alias, name, other) = (row(&[4, 6, 10, 0, 0, 7]), row(b"\x20\x06core"), row(&[4, 6, 10, 0, 0, 8]));
+    assert_eq!((alias.nas.as_str(), alias.session_key), ("bng-1/core", name.session_key));
+    assert_ne!(alias.session_key, other.session_key);
+}
+
+#[test]
 fn who_is_no_alias_keeps_its_own_name() {
     let settings = NasSettings::new(&[section("bng-1/core", &["bng-1/10.0.0.7"])]).unwrap();
     assert_eq!(heard(&settings, "bng-2", 4, &[10, 0, 0, 7]), "bng-2/10.0.0.7");
