@@ -22,6 +22,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/usage/summary", get(usage::summary::get))
         .route("/usage/series", get(usage::series::get))
         .route("/usage/totals", get(usage::totals::get))
+        .route("/usage/explain", get(usage::explain::get))
         .route("/usage/quality", get(usage::quality::get))
         .route("/ledger", get(ledger::get))
         .route("/live", get(live::get))

@@ -1,10 +1,13 @@
 //! Usage of a login: [`summary()`](summary::summary) of a period, and a [`series()`](series::series) of steps.
 
 mod amended;
+pub mod explain;
 pub mod quality;
 pub mod series;
 pub mod summary;
 pub mod totals;
+
+use std::sync::Arc;
 
 use collector::OnlineFilter;
 use schema::{SessionKey, SessionKind, UnixTime};
@@ -12,7 +15,7 @@ use schema::{SessionKey, SessionKind, UnixTime};
 use crate::params::{Params, bad};
 use crate::reading::{self, Extent, Session};
 use crate::state::{Standing, Standings};
-use crate::stored::{self, Match, Sort};
+use crate::stored::{self, Match, Sort, StoredSession};
 use crate::{ApiError, Deps};
 
 pub use quality::quality;
@@ -64,13 +67,35 @@ pub(crate) fn check_order(
     }
 }
 
-/// The sessions of a login that a period may touch, each with how it stands.
+/// The sessions of a login that a period may touch, each with how it stands. Services and queues are not among them: they
+/// repeat the octets of their session.
 pub(crate) async fn sessions_in(
     deps: &Deps,
     query: &UsageQuery,
     boundaries: &[UnixTime],
     now: UnixTime,
 ) -> Result<Vec<(Session, Standing)>, ApiError> {
+    let own = |stored: &StoredSession| stored.kind == SessionKind::SESSION.0;
+    let found = found_in(deps, query, boundaries, now, own).await?;
+    Ok(found.into_iter().map(|found| (found.session, found.standing)).collect())
+}
+
+/// A session of a login that a period may touch.
+pub(crate) struct Found {
+    /// What is stored of its key.
+    pub(crate) stored: Arc<StoredSession>,
+    pub(crate) session: Session,
+    pub(crate) standing: Standing,
+}
+
+/// The sessions of a login that a period may touch, newest first, of keys that `keeps` keeps.
+pub(crate) async fn found_in(
+    deps: &Deps,
+    query: &UsageQuery,
+    boundaries: &[UnixTime],
+    now: UnixTime,
+    keeps: impl Fn(&StoredSession) -> bool,
+) -> Result<Vec<Found>, ApiError> {
     let filter = OnlineFilter { login: Some(query.login.clone()), ..OnlineFilter::default() };
     let online = online_keys(deps, &filter, now);
     let wanted = Match {
@@ -81,25 +106,23 @@ pub(crate) async fn sessions_in(
         ..Match::default()
     };
     let mut stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, None).await?;
-    // Services and queues repeat the octets of their session.
-    stored.retain(|stored| stored.kind == SessionKind::SESSION.0);
+    stored.retain(keeps);
     let extent = Extent { period: (query.from, query.to), boundaries };
     let mut read = reading::sessions(deps, &stored, extent).await?;
-    let of_login = |session: &Session| session.curves_of(Some(&query.login)).next().is_some();
-    let sessions: Vec<(Session, &str)> = stored
-        .iter()
-        .flat_map(|stored| {
-            read.remove(&stored.key()).into_iter().flatten().map(|session| (session, stored.nas.as_str()))
-        })
-        .filter(|(session, _)| of_login(session))
-        .collect();
-    let with_nas: Vec<(&Session, &str)> = sessions.iter().map(|(session, nas)| (session, *nas)).collect();
+    let mut sessions = Vec::with_capacity(stored.len());
+    for stored in stored.into_iter().map(Arc::new) {
+        let of_key = read.remove(&stored.key()).into_iter().flatten().rev();
+        let of_login = of_key.filter(|session| session.curves_of(Some(&query.login)).next().is_some());
+        sessions.extend(of_login.map(|session| (session, Arc::clone(&stored))));
+    }
+    let with_nas: Vec<(&Session, &str)> =
+        sessions.iter().map(|(session, stored)| (session, stored.nas.as_str())).collect();
     let standings = Standings::of(deps, &with_nas, now).await?;
-    let with_standing = sessions.into_iter().map(|(session, nas)| {
-        let standing = standings.standing(&session, nas);
-        (session, standing)
+    let found = sessions.into_iter().map(|(session, stored)| {
+        let standing = standings.standing(&session, &stored.nas);
+        Found { stored, session, standing }
     });
-    Ok(with_standing.collect())
+    Ok(found.collect())
 }
 
 pub(crate) fn online_keys(deps: &Deps, filter: &OnlineFilter, now: UnixTime) -> Vec<SessionKey> {

@@ -10,6 +10,8 @@ use usage::Usage;
 use super::amended::Amended;
 use super::{UsageQuery, sessions_in};
 use crate::params::Params;
+use crate::reading::Session;
+use crate::state::Standing;
 use crate::{ApiError, Deps};
 
 /// What a login used in a period.
@@ -42,6 +44,8 @@ pub struct Summary {
     pub amended_download_octets: i64,
     /// By how many octets from the subscriber they did.
     pub amended_upload_octets: i64,
+    /// Records next to an end of the period are no longer kept: up to ten seconds of traffic may be on its wrong side.
+    pub approximate: bool,
     /// The newest report among these sessions; `null` where there is none. Usage follows live sessions by their reporting
     /// interval and about a second.
     pub as_of: Option<UnixTime>,
@@ -52,8 +56,19 @@ pub struct Summary {
 /// # Errors
 /// ClickHouse cannot be read.
 pub async fn summary(deps: &Deps, query: &UsageQuery) -> Result<Summary, ApiError> {
-    let (from, to, now) = (query.from, query.to, UnixTime::now());
-    let sessions = sessions_in(deps, query, &[from, to], now).await?;
+    let now = UnixTime::now();
+    let sessions = sessions_in(deps, query, &[query.from, query.to], now).await?;
+    Ok(of(deps, query, &sessions, now))
+}
+
+/// What sessions add up to.
+pub(super) fn of(
+    deps: &Deps,
+    query: &UsageQuery,
+    sessions: &[(Session, Standing)],
+    now: UnixTime,
+) -> Summary {
+    let (from, to) = (query.from, query.to);
     let mut usage = Usage::default();
     for curve in sessions.iter().flat_map(|(session, _)| session.curves_of(Some(&query.login))) {
         usage += curve.usage(from, to);
@@ -61,7 +76,7 @@ pub async fn summary(deps: &Deps, query: &UsageQuery) -> Result<Summary, ApiErro
     let amended = Amended::of(deps, sessions.iter().map(|(session, _)| session), query, from, to);
     let count =
         |holds: &dyn Fn(&(_, _)) -> bool| sessions.iter().filter(|session| holds(session)).count() as u64;
-    Ok(Summary {
+    Summary {
         login: query.login.clone(),
         from,
         to,
@@ -75,8 +90,9 @@ pub async fn summary(deps: &Deps, query: &UsageQuery) -> Result<Summary, ApiErro
         amended_at: amended.at,
         amended_download_octets: amended.download,
         amended_upload_octets: amended.upload,
+        approximate: sessions.iter().any(|(session, _)| session.approximate),
         as_of: sessions.iter().map(|(session, _)| session.last_at()).max(),
-    })
+    }
 }
 
 pub(crate) async fn get(State(deps): State<Deps>, uri: Uri) -> Result<Json<Summary>, ApiError> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use query_api::ApiError;
 use query_api::sessions::SessionId;
 use query_api::sessions::explain::{ExplainQuery, Explanation, explain};
-use schema::{Octets, RecordFlags, RecordRow, UnixTime};
+use query_api::usage::explain::{Explanation as UsageExplanation, Part, explain as explain_usage};
+use query_api::usage::{UsageQuery, summary};
+use schema::{Octets, RecordFlags, RecordRow, SessionKind, UnixTime};
 use usage::Verdict;
 
 use crate::fixture::Fixture;
@@ -162,4 +164,83 @@ async fn sessions_that_had_one_identifier_are_explained_apart() {
     let first = explain(&fixture.deps, other.id, &ExplainQuery::default()).await.unwrap().unwrap();
     assert_eq!((first.session.session.login.as_str(), first.records.len()), ("anna", 2));
     assert_eq!(first.records.iter().map(|record| record.session).collect::<Vec<_>>(), [1, 1]);
+}
+
+/// A login's total in a period, explained; its parts must add up to what the summary says.
+async fn total(fixture: &Fixture, login: &str, from: i64, to: i64) -> UsageExplanation {
+    let query = UsageQuery { login: login.into(), from: UnixTime(from), to: UnixTime(to) };
+    let explained = explain_usage(&fixture.deps, &query).await.unwrap();
+    assert_eq!(explained.total, summary(&fixture.deps, &query).await.unwrap());
+    let sum = |of: fn(&Part) -> u64| explained.sessions.iter().map(of).sum::<u64>();
+    let total = &explained.total;
+    assert_eq!(sum(|part| part.usage.download_octets.0), total.download_octets.0);
+    assert_eq!(sum(|part| part.usage.upload_octets.0), total.upload_octets.0);
+    assert_eq!(sum(|part| part.usage.estimated_octets.0), total.estimated_octets.0);
+    assert_eq!(sum(|part| part.usage.online_seconds), total.online_seconds);
+    for part in &explained.sessions {
+        let shares: u64 = part.shares.iter().map(|share| share.usage.download_octets.0).sum();
+        assert_eq!(shares, part.usage.download_octets.0);
+        for share in &part.shares {
+            let difference = share.at_to.download_octets - share.at_from.download_octets;
+            assert_eq!(share.usage.download_octets, difference);
+        }
+    }
+    explained
+}
+
+#[tokio::test]
+async fn the_parts_of_a_total_add_up_to_it_to_the_octet() {
+    let mut fixture = Fixture::new().await;
+    fixture.store(&reset("anna", "dirty")).await;
+    for (number, begin) in [(0, -70_000), (1, 3), (2, 40_000), (3, 80_001)] {
+        let id = format!("clean{number}");
+        let at = |status, after: u32, down| {
+            let at = DAY + begin + i64::from(after);
+            Said::new(status, "anna", &id, at, after).octets(down, down / 7)
+        };
+        fixture.store(&[at(START, 0, 0), at(INTERIM, 299, 999_983), at(STOP, 75_007, 7_999_993)]).await;
+    }
+    let other = Said::new(START, "bert", "renamed", DAY + 100, 0);
+    let renamed = |login, after: u32, down| {
+        Said::new(INTERIM, login, "renamed", DAY + 100 + i64::from(after), after).octets(down, 0)
+    };
+    fixture
+        .store(&[other, renamed("bert", 300, 500), renamed("anna", 700, 901), renamed("anna", 1_000, 2_003)])
+        .await;
+    for settle in [false, true] {
+        if settle {
+            settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+        }
+        for (from, to) in
+            [(0, DAY_LONG), (0, DAY_LONG / 2), (12_345, 12_346), (601, 50_000), (-90_000, 200_000)]
+        {
+            total(&fixture, "anna", DAY + from, DAY + to).await;
+            total(&fixture, "bert", DAY + from, DAY + to).await;
+        }
+    }
+    let explained = total(&fixture, "anna", DAY, DAY + DAY_LONG).await;
+    assert_eq!(explained.sessions.len(), 6);
+    let part = |id: &str| explained.sessions.iter().find(|part| part.acct_session_id == id).unwrap();
+    assert_eq!(part("dirty").settled.map(|settled| settled.agrees), Some(true));
+    assert_eq!(part("dirty").verdicts[&Verdict::Reset], 1);
+    assert_eq!((part("clean1").settled, part("clean1").verdicts[&Verdict::Ok]), (None, 3));
+    let share = &part("clean0").shares[0];
+    assert_eq!(share.at_from.before.unwrap().at, UnixTime(DAY - 70_000 + 299));
+    assert_eq!(share.at_from.after.unwrap().at, UnixTime(DAY + 5_007));
+    assert!(part("clean0").explain.starts_with(&format!("/api/v1/sessions/{}/explain?from=", key("clean0"))));
+}
+
+#[tokio::test]
+async fn services_are_listed_and_not_added() {
+    let mut fixture = Fixture::new().await;
+    fixture.store(&[said(START, "whole", 0, 0, 0), said(STOP, "whole", 600, 9_000, 900)]).await;
+    let service = [said(START, "part", 0, 0, 0), said(STOP, "part", 600, 4_000, 400)];
+    let rows: Vec<_> =
+        service.iter().map(|said| RecordRow { kind: SessionKind::SERVICE.0, ..fixture.row(said) }).collect();
+    fixture.insert(&rows).await;
+    let explained = total(&fixture, "anna", DAY, DAY + DAY_LONG).await;
+    assert_eq!((explained.total.download_octets, explained.sessions.len()), (Octets(9_000), 1));
+    let [service] = explained.not_added.as_slice() else { panic!("{:?}", explained.not_added) };
+    assert_eq!((service.kind.as_str(), service.usage.download_octets), ("service", Octets(4_000)));
+    assert_eq!(total(&fixture, "nobody", DAY, DAY + DAY_LONG).await.sessions, []);
 }

@@ -9,10 +9,12 @@ use crate::engine;
 use crate::fixture::Fixture;
 use crate::traffic::{INTERIM, START, Said, time};
 
-const CLOSED: [&str; 9] = [
+const CLOSED: [&str; 11] = [
     "/api/v1/online",
     "/api/v1/sessions",
     "/api/v1/sessions/0123456789abcdef0123456789abcdef",
+    "/api/v1/sessions/0123456789abcdef0123456789abcdef/explain",
+    "/api/v1/usage/explain?login=anna&from=2026-01-01&to=2026-02-01",
     "/api/v1/usage/summary?login=anna&from=2026-01-01&to=2026-02-01",
     "/api/v1/usage/series?login=anna&from=2026-01-01&to=2026-02-01&step=1d",
     "/api/v1/ledger",
@@ -147,6 +149,9 @@ async fn every_bad_parameter_is_named_with_its_value() {
         ("sessions?mac=x".to_owned(), "mac", Some("x")),
         ("sessions?login=a&login=b".to_owned(), "login", None),
         ("sessions/0123456789abcdef0123456789abcdef?x=1".to_owned(), "x", None),
+        ("sessions/0123456789abcdef0123456789abcdef/explain?limit=1001".to_owned(), "limit", Some("1001")),
+        ("sessions/0123456789abcdef0123456789abcdef/explain?cursor=x".to_owned(), "cursor", Some("x")),
+        ("usage/explain?login=anna&from=2026-01-01&to=x".to_owned(), "to", Some("x")),
         ("usage/summary?from=2026-01-01&to=2026-02-01".to_owned(), "login", None),
         ("usage/summary?login=&from=2026-01-01&to=2026-02-01".to_owned(), "login", None),
         ("usage/summary?login=anna&to=2026-02-01".to_owned(), "from", None),
@@ -173,9 +178,12 @@ async fn every_bad_parameter_is_named_with_its_value() {
 #[tokio::test]
 async fn what_is_not_there_and_what_cannot_be_done_are_problems_too() {
     let api = Api::new().await;
-    for path in
-        ["/api/v1/no/such/thing", "/api/v1/sessions/xyz", "/api/v1/sessions/0123456789abcdef0123456789abcdef"]
-    {
+    for path in [
+        "/api/v1/no/such/thing",
+        "/api/v1/sessions/xyz",
+        "/api/v1/sessions/0123456789abcdef0123456789abcdef",
+        "/api/v1/sessions/0123456789abcdef0123456789abcdef.2/explain",
+    ] {
         assert_eq!(api.problem(path).await.0, StatusCode::NOT_FOUND, "{path}");
     }
     for path in ["/api/v1/health", "/api/v1/online", "/metrics"] {
