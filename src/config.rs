@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use collector::{AccountingConfig, ClientConfig, ExporterConfig, JournalSettings, NasConfig, NasSettings};
 use dashboard::DashboardConfig;
 use query_api::HttpConfig;
+use query_api::retention::RetentionConfig;
 use serde::Deserialize;
 use subscribers::DatabaseConfig;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub journal: JournalSettings,
     /// How records go to ClickHouse.
     pub exporter: ExporterConfig,
+    /// How long ClickHouse keeps what.
+    pub retention: RetentionConfig,
     /// API and dashboard.
     pub http: HttpConfig,
     /// The pages.
@@ -52,6 +55,7 @@ impl Default for Config {
             accounting: AccountingConfig::default(),
             journal: JournalSettings::default(),
             exporter: ExporterConfig::default(),
+            retention: RetentionConfig::default(),
             http: HttpConfig::default(),
             dashboard: DashboardConfig::default(),
             clickhouse: ClickHouseConfig::default(),

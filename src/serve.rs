@@ -17,6 +17,7 @@ use collector::{Clients, Collector, CollectorParts, Ledger, NasSettings};
 use dashboard::{DashboardDeps, FirstSteps};
 use engine::{EngineState, HostConfig, KEY_VARIABLE, Supervisor};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use query_api::retention;
 use query_api::settler::{self, SettlerLease, SettlerParts};
 use schema::clickhouse::{Target, migrate as migrate_clickhouse};
 use schema::health::{CLICKHOUSE, DATABASE, HealthBoard};
@@ -130,7 +131,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     };
     let lease = SettlerLease { directory: directory.clone(), holder: collector.id().to_string() };
     let addresses = Addresses { accounting: collector.addresses(), http: listener.local_addr()? };
-    let pages = pages(&config, api, &addresses);
+    let pages = pages(&config, api.clone(), &addresses);
+    let holder = lease.holder.clone();
 
     let engine_shutdown = CancellationToken::new();
     let http_shutdown = CancellationToken::new();
@@ -143,6 +145,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     ));
     tasks.spawn(rules.follow(target.reader(), health.clone(), engine_shutdown.clone()));
     let settling = tokio::spawn(settler::run(settler, lease, health.clone(), http_shutdown.clone()));
+    tasks.spawn(retention::run(api, target.client(), config.retention, holder, engine_shutdown.clone()));
     tasks.spawn(look_after_database(directory, health, engine_shutdown.clone()));
     let engine = supervisor.map(|supervisor| tokio::spawn(supervisor.run(engine_shutdown.clone())));
     let http = tokio::spawn(serve_http(listener, pages, http_shutdown.clone()));

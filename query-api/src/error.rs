@@ -64,6 +64,16 @@ pub enum ApiError {
     /// The resource does not have this method.
     #[error("this resource can only be read, with GET")]
     MethodNotAllowed,
+    /// Rows that the answer needs are no longer kept.
+    #[error(
+        "records around {at} are needed, but those from before {since} are no longer kept; ask for whole days"
+    )]
+    Expired {
+        /// What is needed.
+        at: schema::UnixTime,
+        /// From when on rows are there.
+        since: schema::UnixTime,
+    },
     /// ClickHouse failed or does not answer.
     #[error("ClickHouse: {0}")]
     ClickHouse(#[from] clickhouse::error::Error),
@@ -105,6 +115,7 @@ impl ApiError {
             Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Expired { .. } => StatusCode::GONE,
             Self::NoUpgrade(_) => StatusCode::UPGRADE_REQUIRED,
             Self::ClickHouse(error) if !is_unavailable(error) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Rules(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -18,6 +18,7 @@ pub mod params;
 mod query;
 mod reading;
 pub mod replay;
+pub mod retention;
 mod router;
 pub mod rules;
 pub mod sessions;

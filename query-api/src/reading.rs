@@ -9,11 +9,11 @@ mod rows;
 use std::collections::{HashMap, HashSet};
 
 use clickhouse::Client;
-use schema::{Login, SessionKey, TerminateCause, UnixTime};
+use schema::{Login, SessionKey, SessionKind, TerminateCause, UnixTime};
 use usage::{Amendment, Bucket, Calendar, Curve, Dirty, PolicyHistory, Record, SessionView, evaluate};
 
 use crate::query;
-use crate::rules::Published;
+use crate::rules::{Kept, Published};
 use crate::settled::settled;
 use crate::stored::StoredSession;
 use crate::{ApiError, Deps};
@@ -33,6 +33,8 @@ pub(crate) struct Session {
     pub(crate) stopped: Option<(UnixTime, TerminateCause)>,
     /// By login; more than one where User-Name changed.
     pub(crate) curves: Vec<(Login, Curve)>,
+    /// Records next to a boundary are gone: up to [`NEAR`] seconds of traffic may be on its wrong side.
+    pub(crate) approximate: bool,
     /// What late data changed of the whole key's settled days; with its first session.
     pub(crate) amendments: Vec<Amendment>,
 }
@@ -50,6 +52,9 @@ impl Session {
     }
 }
 
+/// Seconds from a known sample within which a boundary is right but for the traffic of that time.
+pub(crate) const NEAR: i64 = 10;
+
 /// What is read of the keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent<'a> {
@@ -65,6 +70,7 @@ pub(crate) struct Source<'a> {
     pub(crate) client: &'a Client,
     pub(crate) calendar: Calendar,
     pub(crate) rules: &'a Published,
+    pub(crate) kept: Kept,
 }
 
 /// The sessions of `stored` by the rules that hold.
@@ -74,7 +80,8 @@ pub(crate) async fn sessions(
     extent: Extent<'_>,
 ) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
     let rules = deps.rules.current();
-    let source = Source { client: &deps.clickhouse, calendar: deps.calendar, rules: &rules };
+    let (client, calendar) = (&deps.clickhouse, deps.calendar);
+    let source = Source { client, calendar, rules: &rules, kept: deps.rules.kept() };
     sessions_from(source, stored, extent).await
 }
 
@@ -108,10 +115,12 @@ async fn unsettled(
     let irregular = stored.iter().filter(|stored| !stored.is_regular());
     let mut dirty: HashSet<SessionKey> = irregular.map(|stored| stored.key()).collect();
     let views = views(source, stored, &keys, &mut dirty, extent.period).await?;
+    let approximate = check_kept(source, &views, extent.boundaries)?;
     let views = refine(source, &keys, views, &mut dirty, extent.boundaries).await?;
     let clean = stored.iter().filter_map(|stored| {
         let view = views.get(&stored.key())?;
-        Some((stored.key(), vec![clean(stored, view)]))
+        let approximate = approximate.contains(&stored.key());
+        Some((stored.key(), vec![Session { approximate, ..clean(stored, view) }]))
     });
     let mut found: HashMap<SessionKey, Vec<Session>> = clean.collect();
     found.extend(evaluated(source, stored, &keys, &dirty).await?);
@@ -129,6 +138,7 @@ fn clean(stored: &StoredSession, view: &SessionView) -> Session {
         started_at: view.started_at(),
         stopped: view.is_stopped().then(|| (curve.ends_at(), cause)),
         curves: vec![(Login::from(login), curve)],
+        approximate: false,
         amendments: Vec::new(),
     }
 }
@@ -161,6 +171,26 @@ async fn views(
     Ok(views)
 }
 
+/// The keys for which records next to a boundary are gone, but the boundary is next to one that is known.
+fn check_kept(
+    source: Source<'_>,
+    views: &Views,
+    boundaries: &[UnixTime],
+) -> Result<HashSet<SessionKey>, ApiError> {
+    let since = source.kept.records_since;
+    let gone = |(starts_at, _): &(UnixTime, UnixTime)| *starts_at < since;
+    let mut approximate = HashSet::new();
+    for (key, view) in views.iter().filter(|(_, view)| view.started_at() < since) {
+        if let Some((at, _)) = view.needs_records(boundaries, NEAR).into_iter().find(gone) {
+            return Err(ApiError::Expired { at, since });
+        }
+        if view.needs_records(boundaries, 0).iter().any(gone) {
+            approximate.insert(*key);
+        }
+    }
+    Ok(approximate)
+}
+
 /// Adds the records that the boundaries need; a view that turns out not to be clean becomes dirty.
 async fn refine(
     source: Source<'_>,
@@ -171,7 +201,7 @@ async fn refine(
 ) -> Result<Views, ApiError> {
     let mut needed: HashMap<SessionKey, Vec<(UnixTime, UnixTime)>> = HashMap::new();
     for (key, view) in &views {
-        let buckets = view.needs_records(boundaries);
+        let buckets = view.needs_records(boundaries, 0);
         if !buckets.is_empty() {
             needed.insert(*key, buckets);
         }
@@ -193,6 +223,14 @@ async fn evaluated(
     keys: &Keys,
     dirty: &HashSet<SessionKey>,
 ) -> Result<Vec<(SessionKey, Vec<Session>)>, ApiError> {
+    let since = source.kept.records_since;
+    let gone = |stored: &&&StoredSession| {
+        let session = stored.kind == SessionKind::SESSION.0;
+        session && dirty.contains(&stored.key()) && query::time(stored.first_event_at) < since
+    };
+    if let Some(stored) = stored.iter().find(gone) {
+        return Err(ApiError::Expired { at: query::time(stored.first_event_at), since });
+    }
     let wanted: Vec<SessionKey> = dirty.iter().copied().collect();
     let nases: HashMap<SessionKey, &str> =
         stored.iter().map(|stored| (stored.key(), stored.nas.as_str())).collect();
@@ -213,6 +251,7 @@ fn sessions_of(key: SessionKey, records: &[Record], policies: &PolicyHistory) ->
             started_at: session.started_at,
             stopped: session.stopped,
             curves: session.curves,
+            approximate: false,
             amendments: Vec::new(),
         })
         .collect()

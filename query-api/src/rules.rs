@@ -1,21 +1,22 @@
 //! The rules that hold: which generation of settled sessions is visible, and every NAS's policies over time.
 //!
 //! One row of the table `rules` publishes both at once. A request takes the rules once and reads everything by them, so that
-//! no answer mixes two generations.
+//! no answer mixes two generations. With the rules goes what retention has left ([`Kept`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use clickhouse::{Client, Row};
+use schema::UnixTime;
 use schema::health::{CLICKHOUSE, HealthBoard};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use usage::PolicyBook;
+use usage::{Calendar, PolicyBook};
 
 use crate::ApiError;
-use crate::query::fetch;
+use crate::query::{fetch, time};
 
 /// Time between two looks for rules that another process published.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -31,9 +32,48 @@ pub struct Published {
     pub book: PolicyBook,
 }
 
+/// From when on rows are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Records that arrived since then.
+    pub records_since: UnixTime,
+    /// Five-minute rows since then; days are kept for ever.
+    pub five_minutes_since: UnixTime,
+}
+
+impl Kept {
+    /// The first instant of the local days of which all five-minute rows are there.
+    pub(crate) fn five_minute_days_since(self, calendar: Calendar) -> UnixTime {
+        let since = self.five_minutes_since;
+        let day = calendar.day_of(since);
+        if since == UnixTime(0) || day.starts_at == since { since } else { day.ends_at }
+    }
+
+    /// From when on usage is known by five minutes.
+    pub(crate) fn fine_since(self, calendar: Calendar) -> UnixTime {
+        self.records_since.max(self.five_minute_days_since(calendar))
+    }
+}
+
 /// The rules that hold. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub struct Rules(Arc<ArcSwap<Published>>);
+pub struct Rules(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    published: ArcSwap<Published>,
+    kept: ArcSwap<Kept>,
+}
+
+/// What retention calls records, and five-minute rows.
+pub(crate) const RECORDS: &str = "accounting_records";
+pub(crate) const FIVE_MINUTES: &str = "usage_5m";
+
+#[derive(Row, Deserialize)]
+struct KeptRow {
+    rows: String,
+    since: u32,
+}
 
 /// A row of the table `rules`.
 #[derive(Row, Serialize, Deserialize)]
@@ -46,13 +86,19 @@ struct RulesRow {
 impl Rules {
     /// Rules that stay as they are.
     pub(crate) fn fixed(rules: Published) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(rules)))
+        Self(Arc::new(Shared { published: ArcSwap::from_pointee(rules), kept: ArcSwap::default() }))
     }
 
     /// The rules, to be read by throughout one request.
     #[must_use]
     pub fn current(&self) -> Arc<Published> {
-        self.0.load_full()
+        self.0.published.load_full()
+    }
+
+    /// From when on rows are there.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        **self.0.kept.load()
     }
 
     /// Reads what was published last.
@@ -65,6 +111,16 @@ impl Rules {
             let book = serde_json::from_str(&row.policies).map_err(ApiError::Rules)?;
             self.take(Published { version: row.version, generation: row.generation, book });
         }
+        let sql = "SELECT rows, toUInt32(max(upto)) AS since FROM retention GROUP BY rows";
+        let mut kept = Kept::default();
+        for row in fetch::<KeptRow>(reader.query(sql)).await? {
+            match row.rows.as_str() {
+                RECORDS => kept.records_since = time(row.since),
+                FIVE_MINUTES => kept.five_minutes_since = time(row.since),
+                _ => {}
+            }
+        }
+        self.0.kept.store(Arc::new(kept));
         Ok(self.current())
     }
 
@@ -100,8 +156,8 @@ impl Rules {
     }
 
     fn take(&self, rules: Published) {
-        if rules.version > self.0.load().version {
-            self.0.store(Arc::new(rules));
+        if rules.version > self.0.published.load().version {
+            self.0.published.store(Arc::new(rules));
         }
     }
 }

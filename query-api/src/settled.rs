@@ -227,6 +227,7 @@ impl SettledRow {
                     (Login::from(login.as_str()), whole.clone().within(time(*from), time(*to)))
                 })
                 .collect(),
+            approximate: false,
             amendments: Vec::new(),
         }
     }

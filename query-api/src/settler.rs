@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use clickhouse::{Client, Row};
 use schema::{NasId, SessionKey, UnixMicros, UnixTime};
 use serde::Deserialize;
-use usage::{Calendar, NasPolicy, Tail, Watch};
+use usage::{Calendar, NasPolicy, PolicyBook, Tail, Watch};
 
 use crate::ApiError;
 use crate::query::{fetch, time};
@@ -194,8 +194,12 @@ impl Settler {
         }
         let SettlerParts { reader, writer, rules, policies, .. } = &self.parts;
         let published = rules.refresh(reader).await?;
-        let book = published.book.changed(policies, UnixTime::now());
-        if book != published.book {
+        let book = match published.version {
+            // What was configured before anything was counted holds for all of it.
+            0 => PolicyBook::always(policies),
+            _ => published.book.changed(policies, UnixTime::now()),
+        };
+        if published.version == 0 || book != published.book {
             let next = Published { version: published.version + 1, generation: published.generation, book };
             rules.publish(writer, next).await?;
         }

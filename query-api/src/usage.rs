@@ -53,7 +53,10 @@ impl UsageQuery {
 }
 
 /// A period must not end before it begins.
-pub(crate) fn check_order(
+///
+/// # Errors
+/// It does: `to` is named.
+pub fn check_order(
     params: &Params,
     from: Option<UnixTime>,
     to: Option<UnixTime>,

@@ -255,3 +255,18 @@ CREATE TABLE IF NOT EXISTS retention {on_cluster}
 ENGINE = {replicated}ReplacingMergeTree
 ORDER BY (rows, upto)
 {durable};
+
+-- The highest five-minute rates of each login's days, kept when the five-minute rows go.
+CREATE TABLE IF NOT EXISTS usage_peaks {on_cluster}
+(
+    login              String,
+    day_starts_at      DateTime('UTC') CODEC(Delta, ZSTD),
+    maximum_download   UInt64,
+    maximum_upload     UInt64,
+    last_download      UInt64,
+    last_upload        UInt64
+)
+ENGINE = {replicated}ReplacingMergeTree
+PARTITION BY toYear(day_starts_at)
+ORDER BY (login, day_starts_at)
+{durable};

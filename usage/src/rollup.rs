@@ -109,13 +109,13 @@ impl SessionView {
     }
 
     /// The buckets whose records are needed before the curve is right at `boundaries` (ascending), as `[start, end)` of
-    /// event time.
+    /// event time. A boundary within `near` seconds of a sample that is known does not count.
     #[must_use]
-    pub fn needs_records(&self, boundaries: &[UnixTime]) -> Vec<(UnixTime, UnixTime)> {
+    pub fn needs_records(&self, boundaries: &[UnixTime], near: i64) -> Vec<(UnixTime, UnixTime)> {
         let needed = |bucket: &&Bucket| {
             let [first, last] = self.ends_of(bucket);
-            let next = boundaries.partition_point(|boundary| *boundary <= first.at);
-            boundaries.get(next).is_some_and(|boundary| *boundary < last.at)
+            let next = boundaries.partition_point(|boundary| *boundary <= first.at.plus(near));
+            boundaries.get(next).is_some_and(|boundary| *boundary < last.at.plus(-near))
         };
         self.buckets.iter().filter(needed).map(|bucket| (bucket.starts_at, bucket.ends_at)).collect()
     }

@@ -113,13 +113,20 @@ pub(super) async fn buckets(
 ) -> Result<Vec<(SessionKey, Bucket)>, ApiError> {
     let day_of = |time| source.calendar.day_of(time);
     let from = day_of(from.plus(-DRIFT).clamp(keys.first, keys.last)).starts_at;
+    // Of days whose five-minute rows are gone there is only the day.
+    let kept = source.kept.five_minute_days_since(source.calendar);
+    let from = from.max(kept);
     let to = day_of(to.plus(DRIFT).clamp(keys.first, keys.last)).ends_at;
+    let to = to.max(kept);
     let all_within = from <= keys.first && keys.last < to;
     let days = if all_within { Vec::new() } else { days(source, keys, (from, to)).await? };
     // Days of another time zone do not fit between ours.
     let foreign = days.iter().any(|day| day.zone != source.calendar.zone().name());
     let (fine, days) =
         if foreign { ((UnixTime(0), UnixTime(i64::MAX)), Vec::new()) } else { ((from, to), days) };
+    if foreign && keys.first < kept {
+        return Err(ApiError::Expired { at: keys.first, since: kept });
+    }
     let five_minutes = five_minutes(source, keys, fine).await?;
     let fine = five_minutes.iter().map(|row| (row.key(), row.until(row.starts_at().plus(FIVE_MINUTES))));
     let days = days.iter().map(|row| (row.key(), row.until(day_of(row.starts_at()).ends_at)));

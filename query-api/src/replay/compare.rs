@@ -130,7 +130,8 @@ async fn read(
     let (first, last) = (UnixTime(first.into()), UnixTime(last.into()));
     let months = months(parts.calendar, first, last);
     let edges: Vec<UnixTime> = months.iter().map(|(from, _)| *from).collect();
-    let source = Source { client: &parts.reader, calendar: parts.calendar, rules: published };
+    let (client, calendar, kept) = (&parts.reader, parts.calendar, parts.rules.kept());
+    let source = Source { client, calendar, rules: published, kept };
     sessions_from(source, stored, Extent { period: (first, first), boundaries: &edges }).await
 }
 

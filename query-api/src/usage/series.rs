@@ -13,6 +13,7 @@ use usage::{Curve, Step, Usage};
 use super::amended::Amended;
 use super::{UsageQuery, sessions_in};
 use crate::params::{Params, bad};
+use crate::retention::Peaks;
 use crate::state::Standing;
 use crate::{ApiError, Deps};
 
@@ -33,6 +34,8 @@ pub struct Series {
     pub step: &'static str,
     /// The provider's time zone.
     pub zone: &'static str,
+    /// Records next to an end of a step are no longer kept: up to ten seconds of traffic may be on its wrong side.
+    pub approximate: bool,
     /// The newest report among the sessions; `null` where there is none.
     pub as_of: Option<UnixTime>,
     /// The steps, oldest first; the first and last are clipped to the period.
@@ -77,6 +80,14 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// The higher of each direction.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            download_bps: self.download_bps.max(other.download_bps),
+            upload_bps: self.upload_bps.max(other.upload_bps),
+        }
+    }
+
     fn average(download: Octets, upload: Octets, seconds: i64) -> Option<Self> {
         let seconds = u64::try_from(seconds).ok()?;
         Some(Self {
@@ -98,7 +109,9 @@ pub async fn series(deps: &Deps, query: &UsageQuery, step: Step) -> Result<Serie
     }
     let steps =
         deps.calendar.steps(step, from, to).map_err(|error| bad("step", step.as_str(), error.to_string()))?;
-    let mut slots = Slots::of(from, to);
+    let kept = deps.rules.kept();
+    let mut slots = Slots::of(from.max(kept.fine_since(deps.calendar)), to);
+    let peaks = Peaks::of(deps, &query.login, (from, slots.from)).await?;
     let boundaries = boundaries(&steps, &slots);
     let sessions = sessions_in(deps, query, &boundaries, now).await?;
     let mut usage = vec![Usage::default(); steps.len()];
@@ -111,7 +124,7 @@ pub async fn series(deps: &Deps, query: &UsageQuery, step: Step) -> Result<Serie
     let item = |(period, usage): (&(UnixTime, UnixTime), &Usage)| {
         let (from, to) = *period;
         let of_step = Amended::of(deps, sessions.iter().map(|(session, _)| session), query, from, to);
-        item(*period, usage, &of_step, &slots, now)
+        item(*period, usage, &of_step, &slots, now).with_peaks(&peaks)
     };
     let items = steps.iter().zip(&usage).map(item);
     Ok(Series {
@@ -120,6 +133,7 @@ pub async fn series(deps: &Deps, query: &UsageQuery, step: Step) -> Result<Serie
         to,
         step: step.as_str(),
         zone: deps.calendar.zone().name(),
+        approximate: sessions.iter().any(|(session, _)| session.approximate),
         as_of: sessions.iter().map(|(session, _)| session.last_at()).max(),
         items: items.collect(),
     })
@@ -164,6 +178,19 @@ fn item(
         average: Rates::average(usage.download, usage.upload, to.min(now.max(from)).since(from)),
         maximum,
         last,
+    }
+}
+
+impl StepUsage {
+    /// With the rates that were kept of days whose five-minute rows are gone.
+    fn with_peaks(mut self, peaks: &Peaks) -> Self {
+        let (maximum, last) = peaks.within(self.from, self.to);
+        self.maximum = match (self.maximum, maximum) {
+            (Some(slots), Some(days)) => Some(slots.max(days)),
+            (slots, days) => slots.or(days),
+        };
+        self.last = self.last.or(last);
+        self
     }
 }
 
@@ -229,8 +256,7 @@ impl Slots {
         let Some(mut maximum) = rates.next() else { return (None, None) };
         let mut last = maximum;
         for rate in rates {
-            maximum.download_bps = maximum.download_bps.max(rate.download_bps);
-            maximum.upload_bps = maximum.upload_bps.max(rate.upload_bps);
+            maximum = maximum.max(rate);
             last = rate;
         }
         (Some(maximum), Some(last))

@@ -17,6 +17,7 @@ mod live;
 mod migrations;
 mod oracle;
 mod replay;
+mod retention;
 mod sessions;
 mod settler;
 mod totals;

@@ -96,6 +96,7 @@ async fn a_policy_holds_for_sessions_that_begin_after_it_was_configured() {
     fixture.store(&reset("anna", "a")).await;
     let reversed = NasPolicy { direction: Direction::Reversed, ..NasPolicy::default() };
     let policies = BTreeMap::from([(NasId::from("bng/192.0.2.1"), reversed)]);
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
     settler(&fixture, policies.clone()).settle_pending().await.unwrap();
     assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (3_000, 300), "it began before");
     let later = UnixTime::now().0 + 10;
@@ -189,4 +190,14 @@ async fn what_had_to_be_inferred_is_counted_for_each_nas() {
     let nas = &quality.items[0];
     assert_eq!((nas.nas.as_str(), nas.sessions, nas.dirty_sessions), ("bng/192.0.2.1", 2, 1));
     assert_eq!(nas.verdicts, BTreeMap::from([("ok".to_owned(), 3), ("reset".to_owned(), 1)]));
+}
+
+#[tokio::test]
+async fn what_is_configured_at_first_holds_for_all_that_is_there() {
+    let mut fixture = Fixture::new().await;
+    fixture.store(&reset("anna", "a")).await;
+    let reversed = NasPolicy { direction: Direction::Reversed, ..NasPolicy::default() };
+    let policies = BTreeMap::from([(NasId::from("bng/192.0.2.1"), reversed)]);
+    settler(&fixture, policies).settle_pending().await.unwrap();
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (300, 3_000));
 }

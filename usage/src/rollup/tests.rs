@@ -85,7 +85,7 @@ pub(crate) fn by_rollup(
     to: UnixTime,
 ) -> Result<Usage, Dirty> {
     let mut view = view(buckets(records, length))?;
-    for (start, end) in view.needs_records(&[from, to]) {
+    for (start, end) in view.needs_records(&[from, to], 0) {
         let inside: Vec<_> =
             records.iter().filter(|record| start <= record.at && record.at < end).cloned().collect();
         view.refine(&inside)?;
