@@ -22,4 +22,5 @@ mod outage;
 mod program;
 mod radclient;
 mod service;
+mod settling;
 mod until;

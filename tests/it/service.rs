@@ -31,6 +31,8 @@ pub struct Service {
     pub http: SocketAddr,
     /// A token that may do everything.
     pub token: String,
+    /// What stands in its configuration besides.
+    more: String,
     /// Records in the journal when it was started last.
     pub recorded_before: u64,
 }
@@ -48,8 +50,28 @@ impl Service {
         Self::start_under(Vec::new()).await
     }
 
+    /// Starts a service that stores in the ClickHouse of another.
+    pub async fn start_beside(other: &Self) -> Self {
+        let access = std::fs::read(other.data_dir().join("engine-access.json")).unwrap();
+        let access: serde_json::Value = serde_json::from_slice(&access).unwrap();
+        let more = format!(
+            "[clickhouse]\nurl = {}\nuser = {}\npassword = {}\n",
+            access["url"], access["user"], access["key"]
+        );
+        Self::start_with(Vec::new(), more).await
+    }
+
+    /// Adds to its configuration, which holds from the next start on.
+    pub fn configure(&mut self, more: &str) {
+        self.more.push_str(more);
+    }
+
     /// Starts a service as the last arguments of `wrapper`, such as `strace`; `{dir}` stands for its folder.
     pub async fn start_under(wrapper: Vec<String>) -> Self {
+        Self::start_with(wrapper, String::new()).await
+    }
+
+    async fn start_with(wrapper: Vec<String>, more: String) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let dir = tempfile::Builder::new().prefix("radtally-it-").tempdir().unwrap();
         let mut service = Self {
@@ -59,6 +81,7 @@ impl Service {
             accounting: any,
             http: any,
             token: String::new(),
+            more,
             recorded_before: 0,
         };
         service.write_config();
@@ -188,6 +211,7 @@ impl Service {
         writeln!(config, "[http]\nlisten = \"{}\"", self.http).unwrap();
         writeln!(config, "[[client]]\nname = \"tests\"\nsource = \"127.0.0.1\"\nsecret = \"{SECRET}\"")
             .unwrap();
+        config.push_str(&self.more);
         std::fs::write(self.config_file(), config).unwrap();
     }
 }
