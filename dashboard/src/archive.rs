@@ -126,7 +126,7 @@ impl Archive<'_> {
             return Ok(Vec::new());
         }
         let past = series.items.iter().filter(|item| item.from <= now);
-        Ok(past.map(|item| day(item, step, &self.deps.calendar)).collect())
+        Ok(past.map(|item| day(login, item, step, &self.deps.calendar)).collect())
     }
 
     /// Average and highest rates in finer steps, up to now. Without rows where nothing was used.
@@ -180,7 +180,10 @@ impl Archive<'_> {
     }
 
     /// Waits for an answer; an error becomes what staff may read, and is logged.
-    async fn told<T>(&self, answer: impl Future<Output = Result<T, ApiError>>) -> Result<T, Failure> {
+    pub(crate) async fn told<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, Failure> {
         match tokio::time::timeout(self.patience, answer).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => {

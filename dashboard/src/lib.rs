@@ -4,6 +4,7 @@ mod archive;
 mod assets;
 mod config;
 mod error;
+mod explain;
 mod format;
 mod health;
 mod home;
@@ -79,6 +80,8 @@ pub fn router(deps: DashboardDeps) -> Router {
         .route("/", get(home::show))
         .route("/search", get(home::search))
         .route("/logins/{login}", get(statistics::show))
+        .route("/logins/{login}/explain", get(explain::login))
+        .route("/sessions/{id}/explain", get(explain::session))
         .route("/nas", get(nas::show))
         .route("/health", get(health::show))
         .route("/login", get(login::form).post(login::submit))
@@ -89,6 +92,7 @@ pub fn router(deps: DashboardDeps) -> Router {
         .layer(CompressionLayer::new());
     security::secured(pages)
 }
+
 async fn not_found() -> error::PageError {
     error::PageError::NotFound
 }

@@ -5,7 +5,7 @@ use query_api::usage::series::{Rates, StepUsage};
 use schema::{BitsPerSecond, TerminateCause, UnixTime};
 use usage::{Calendar, Step};
 
-use crate::format;
+use crate::{explain, format};
 use crate::online::{addresses, nas_name, station};
 
 /// The totals of a period.
@@ -30,6 +30,8 @@ pub(crate) struct Summary {
 
 /// A row of usage by day.
 pub(crate) struct DayRow {
+    /// Where it is explained.
+    pub(crate) explain: String,
     pub(crate) label: String,
     /// On the chart's axis.
     pub(crate) short: String,
@@ -76,6 +78,8 @@ pub(crate) struct HistoryPage {
 
 /// A session.
 pub(crate) struct HistoryRow {
+    /// Where it is explained.
+    pub(crate) explain: String,
     pub(crate) id: String,
     pub(crate) start: String,
     /// `None` while it is on.
@@ -98,9 +102,10 @@ pub(crate) struct HistoryRow {
 }
 
 /// A step of usage.
-pub(crate) fn day(item: &StepUsage, step: Step, calendar: &Calendar) -> DayRow {
+pub(crate) fn day(login: &str, item: &StepUsage, step: Step, calendar: &Calendar) -> DayRow {
     let highest = |of: fn(&Rates) -> BitsPerSecond| rate(item.maximum.as_ref().map(of));
     DayRow {
+        explain: explain::login_address(login, item.from, item.to),
         label: label(item.from, step, calendar),
         short: short_label(item.from, step, calendar),
         download: format::octets(item.download_octets),
@@ -168,6 +173,7 @@ pub(crate) fn history_row(session: &Session, calendar: &Calendar) -> HistoryRow 
         .filter(|part| *part != whole);
     let cause = session.terminate_cause.as_deref();
     HistoryRow {
+        explain: explain::session_address(session.id, None),
         id: session.id.to_string(),
         start: format::local(session.started_at, zone),
         end: session.ended_at.map(|ended_at| format::local(ended_at, zone)),
@@ -192,7 +198,7 @@ pub(crate) fn history_row(session: &Session, calendar: &Calendar) -> HistoryRow 
     }
 }
 
-const fn state(state: SessionState) -> &'static str {
+pub(crate) const fn state(state: SessionState) -> &'static str {
     match state {
         SessionState::Live => "online",
         SessionState::Overdue => "overdue",

@@ -17,7 +17,7 @@ use crate::place::{DaysView, Place, SIZES, WINDOWS};
 use crate::rows::{DayRow, HistoryPage, RatesTable, Summary};
 use crate::session::Staff;
 use crate::shell::Shell;
-use crate::{App, period};
+use crate::{App, explain, period};
 
 /// Sessions of one login shown as online.
 const ONLINE: usize = 100;
@@ -59,6 +59,8 @@ struct PeriodPart {
 #[template(path = "summary.html")]
 struct SummaryPart {
     here: String,
+    /// Where the totals are explained.
+    explain: String,
     /// The period is not over.
     open: bool,
     range: String,
@@ -214,6 +216,7 @@ impl View<'_> {
     async fn summary(&self) -> SummaryPart {
         SummaryPart {
             here: self.here(),
+            explain: explain::login_address(self.login, self.period.from, self.period.to),
             open: self.period.to > self.now,
             range: Place::range(&self.period),
             summary: self.archive.summary(self.login, &self.period).await,

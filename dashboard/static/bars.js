@@ -1,4 +1,4 @@
-// Usage by day or hour: stacked bars of what the table holds.
+// Usage by day or hour: stacked bars of what the table holds. A click on one opens how it comes about.
 
 import { axis, colours, keep, tooltip } from './chart.js';
 import { octets } from './format.js';
@@ -9,6 +9,7 @@ export const startBars = (place) => {
   const short = rows.map((row) => row.dataset.short);
   const down = rows.map((row) => Number(row.dataset.download));
   const up = rows.map((row) => Number(row.dataset.upload));
+  const links = rows.map((row) => row.querySelector('a').href);
   const total = down.map((value, index) => value + up[index]);
   const x = rows.map((row, index) => index);
   // uPlot draws later series over earlier ones: the sum first, the download over it.
@@ -37,6 +38,12 @@ export const startBars = (place) => {
         axis(colour, { values: (u, ticks) => ticks.map((tick) => octets(tick)), size: 70, space: 36 }),
       ],
       series: [{}, series('Upload', colour.upload), series('Download', colour.download)],
+      hooks: {
+        ready: [(u) => u.over.addEventListener('click', () => {
+          const { idx } = u.cursor;
+          if (idx != null && total[idx] > 0) location.assign(links[idx]);
+        })],
+      },
       plugins: [tooltip((u, index) => [labels[index], `↓ ${octets(down[index])}`, `↑ ${octets(up[index])}`])],
     }, [x, total, down], place);
   });

@@ -24,8 +24,15 @@ use usage::Calendar;
 
 const PASSWORD: &str = "correct horse battery";
 const SCRIPT: &str = "<script>alert(1)</script>";
-const PAGES: [&str; 5] =
-    ["/", "/nas", "/health", "/logins/ada?period=7d&sort=-download", "/search?login=ada"];
+const PAGES: [&str; 7] = [
+    "/",
+    "/nas",
+    "/health",
+    "/logins/ada?period=7d&sort=-download",
+    "/logins/ada/explain?from=2026-01-01&to=2026-01-02",
+    "/sessions/0123456789abcdef0123456789abcdef.2/explain",
+    "/search?login=ada",
+];
 
 /// A dashboard on a port of its own.
 struct Dashboard {
@@ -142,6 +149,38 @@ async fn every_page_sends_a_stranger_to_the_log_in_page_and_back() {
     for page in PAGES.into_iter().filter(|page| !page.starts_with("/search")) {
         dashboard.text(page).await;
     }
+}
+
+#[tokio::test]
+async fn an_address_of_an_explanation_that_cannot_be_read_says_what_is_wrong() {
+    let dashboard = silent().await;
+    dashboard.log_in(PASSWORD, "/").await;
+    for (page, status, told) in [
+        ("/logins/ada/explain?from=noon", StatusCode::BAD_REQUEST, "is no time"),
+        ("/logins/ada/explain?from=2026-01-02&to=2026-01-01", StatusCode::BAD_REQUEST, "is not after from"),
+        (
+            "/sessions/0123456789abcdef0123456789abcdef/explain?cursor=x",
+            StatusCode::BAD_REQUEST,
+            "is no cursor",
+        ),
+        ("/sessions/xyz/explain", StatusCode::NOT_FOUND, "no such page"),
+    ] {
+        let answer = dashboard.get(page).await;
+        assert_eq!(answer.status(), status, "{page}");
+        assert!(answer.text().await.unwrap().contains(told), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_names_its_period_by_the_local_clock_also_without_clickhouse() {
+    let dashboard = silent().await;
+    dashboard.log_in(PASSWORD, "/").await;
+    let page = "/logins/a%2Fda/explain?from=2025-12-31T23:00:00Z&to=2026-01-31T23:00:00Z";
+    let text = dashboard.text(page).await;
+    for shown in ["2026-01-01 00:00 to 2026-02-01 00:00", "cannot be explained now", "does not answer"] {
+        assert!(text.contains(shown), "{shown} in {text}");
+    }
+    assert!(text.contains(&format!("href=\"{}\"", page.replace('&', "&#38;"))), "to try again: {text}");
 }
 
 #[tokio::test]
