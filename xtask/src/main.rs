@@ -1,5 +1,6 @@
 //! `cargo xtask`: the developer's commands. Each does its own set-up, so that a clean clone needs nothing by hand.
 
+mod bench;
 mod demo;
 mod npm;
 mod packages;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
         cargo xtask demo                     look around: a week of made-up traffic, then live\n  \
         cargo xtask demo --subscribers 2000  the same with more subscribers\n  \
         cargo xtask test                     everything that must pass before a change lands\n  \
+        cargo xtask bench                    how long things take, with an optimised build\n  \
         cargo xtask test radclient           only the tests whose name contains \"radclient\"\n\n\
         As root, missing Debian packages are installed by apt-get; otherwise the command to run is shown.\n\
         Front-end packages and the embedded ClickHouse come from npm, by lock file, when the lock file changed."
@@ -34,6 +36,8 @@ struct Cli {
 enum Command {
     /// Build radtally and run it with a simulated NAS; prints where to look and how to log in.
     Demo(demo::Args),
+    /// Measure, with an optimised build: how long usage takes to be computed.
+    Bench(bench::Args),
     /// Check formatting, lints and all tests, with the real programs that the tests need.
     Test(test::Args),
 }
@@ -41,6 +45,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = enter_workspace().and_then(|()| match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
+        Command::Bench(args) => bench::run(&args),
         Command::Test(args) => test::run(&args),
     });
     match result {
