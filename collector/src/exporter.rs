@@ -116,6 +116,8 @@ impl Exporter {
                 }
                 Err(error) => {
                     self.fail(&error, wait);
+                    // Columns that were read before the migrations had come are not those that there are now.
+                    self.clickhouse.clear_cached_metadata().await;
                     reader = self.journal.reader(self.cursor.next());
                     _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
