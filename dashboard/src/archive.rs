@@ -12,7 +12,9 @@ use schema::{BitsPerSecond, Octets, UnixTime};
 use crate::format;
 use crate::period::Period;
 use crate::place::Place;
-use crate::rows::{DayRow, HistoryPage, RateFigures, RatesTable, Summary, day, history_row, rate, rate_row};
+use crate::rows::{
+    DayRow, HistoryPage, RateFigures, RatesTable, Summary, amended, day, history_row, rate, rate_row,
+};
 
 /// How long a page waits for ClickHouse before it is shown without; its parts are then asked for by themselves.
 pub(crate) const SHORT: Duration = Duration::from_secs(2);
@@ -108,6 +110,11 @@ impl Archive<'_> {
                     format::octets(octets)
                 )
             }),
+            amended: amended(
+                summary.amended_at,
+                (summary.amended_download_octets, summary.amended_upload_octets),
+                &self.deps.calendar,
+            ),
             as_of: summary.as_of.map(|time| format::local(time, self.deps.calendar.zone())),
         })
     }

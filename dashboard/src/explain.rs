@@ -2,7 +2,7 @@
 
 mod login;
 mod record;
-mod rows;
+pub(crate) mod rows;
 mod session;
 
 use query_api::ApiError;

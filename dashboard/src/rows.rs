@@ -5,8 +5,8 @@ use query_api::usage::series::{Rates, StepUsage};
 use schema::{BitsPerSecond, TerminateCause, UnixTime};
 use usage::{Calendar, Step};
 
-use crate::{explain, format};
 use crate::online::{addresses, nas_name, station};
+use crate::{explain, format};
 
 /// The totals of a period.
 pub(crate) struct Summary {
@@ -24,6 +24,8 @@ pub(crate) struct Summary {
     pub(crate) upload_exact: String,
     /// What is computed rather than reported, where anything is.
     pub(crate) estimated: Option<String>,
+    /// What late data changed, where it did.
+    pub(crate) amended: Option<String>,
     /// The newest report.
     pub(crate) as_of: Option<String>,
 }
@@ -35,6 +37,8 @@ pub(crate) struct DayRow {
     pub(crate) label: String,
     /// On the chart's axis.
     pub(crate) short: String,
+    /// What late data changed, where it did.
+    pub(crate) amended: Option<String>,
     pub(crate) download: String,
     pub(crate) download_exact: String,
     pub(crate) download_octets: u64,
@@ -108,6 +112,11 @@ pub(crate) fn day(login: &str, item: &StepUsage, step: Step, calendar: &Calendar
         explain: explain::login_address(login, item.from, item.to),
         label: label(item.from, step, calendar),
         short: short_label(item.from, step, calendar),
+        amended: amended(
+            item.amended_at,
+            (item.amended_download_octets, item.amended_upload_octets),
+            calendar,
+        ),
         download: format::octets(item.download_octets),
         download_exact: format::exact(item.download_octets),
         download_octets: item.download_octets.0,
@@ -137,6 +146,20 @@ pub(crate) fn rate_row(item: &StepUsage, step: Step, calendar: &Calendar) -> Opt
             highest(|rates| rates.upload_bps),
         ],
     })
+}
+
+/// What late data changed of days that were settled.
+pub(crate) fn amended(
+    at: Option<UnixTime>,
+    (download, upload): (i64, i64),
+    calendar: &Calendar,
+) -> Option<String> {
+    let signed = |octets: i64| {
+        let sign = if octets < 0 { "−" } else { "+" };
+        format!("{sign}{}", format::octets(schema::Octets(octets.unsigned_abs())))
+    };
+    let at = format::local(at?, calendar.zone());
+    Some(format!("late data of {at} changed it: {} down, {} up", signed(download), signed(upload)))
 }
 
 /// A rate, or a dash.

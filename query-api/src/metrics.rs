@@ -59,7 +59,7 @@ impl Settling {
         metrics::gauge!("radtally_usage_sessions", "nas" => name()).set(nas.sessions as f64);
         metrics::gauge!("radtally_usage_dirty_sessions", "nas" => name()).set(nas.dirty_sessions as f64);
         for (verdict, records) in &nas.verdicts {
-            metrics::gauge!("radtally_usage_dirty_records", "nas" => name(), "verdict" => verdict.clone())
+            metrics::gauge!("radtally_usage_dirty_records", "nas" => name(), "verdict" => verdict.as_str())
                 .set(*records as f64);
         }
     }

@@ -70,6 +70,25 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::Late,
+        Self::Duplicate,
+        Self::IdReused,
+        Self::WrapInferred,
+        Self::Reset,
+        Self::StopWithoutOctets,
+        Self::WithoutOctets,
+        Self::Implausible,
+    ];
+
+    /// The verdict that [`Self::as_str`] wrote.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == name)
+    }
+
     /// As the API writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

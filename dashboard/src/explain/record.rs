@@ -1,6 +1,7 @@
 //! A record as two rows: what it says and adds, and all its attributes.
 
 use query_api::sessions::explain::ExplainedRecord;
+use schema::dictionary::Decoded;
 use usage::{Calendar, Verdict};
 
 use super::rows::{Badge, badge};
@@ -27,6 +28,7 @@ pub(crate) struct RecordRow {
     pub(crate) client: String,
     pub(crate) reported: Vec<(&'static str, String)>,
     pub(crate) flags: Vec<&'static str>,
+    pub(crate) attributes: Vec<Decoded>,
 }
 
 impl RecordRow {
@@ -52,6 +54,7 @@ impl RecordRow {
             client: record.client.to_string(),
             reported: reported(record),
             flags: record.flags.clone(),
+            attributes: record.attributes.clone(),
         }
     }
 }

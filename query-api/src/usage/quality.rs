@@ -9,6 +9,7 @@ use axum::http::Uri;
 use clickhouse::{Client, Row};
 use schema::{NasId, UnixTime};
 use serde::{Deserialize, Serialize};
+use usage::Verdict;
 
 use crate::params::Params;
 use crate::query::{fetch, seconds};
@@ -36,7 +37,7 @@ pub struct NasQuality {
     /// Of them, those whose records are not well-behaved, so that usage is computed from each of them.
     pub dirty_sessions: u64,
     /// Records of these by their verdict.
-    pub verdicts: BTreeMap<String, u64>,
+    pub verdicts: BTreeMap<Verdict, u64>,
 }
 
 #[derive(Row, Deserialize)]
@@ -83,7 +84,8 @@ pub(crate) async fn of_nases(
         let nas = nases.entry(row.nas).or_default();
         nas.dirty_sessions = row.sessions;
         nas.sessions = nas.sessions.max(row.sessions);
-        nas.verdicts = row.verdicts.into_iter().collect();
+        let known = |(name, records): (String, u64)| Some((Verdict::named(&name)?, records));
+        nas.verdicts = row.verdicts.into_iter().filter_map(known).collect();
     }
     let named = |(nas, quality): (String, NasQuality)| NasQuality { nas: nas.into(), ..quality };
     Ok(nases.into_iter().map(named).collect())

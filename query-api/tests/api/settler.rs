@@ -189,7 +189,7 @@ async fn what_had_to_be_inferred_is_counted_for_each_nas() {
     let quality = quality(&fixture.deps).await.unwrap();
     let nas = &quality.items[0];
     assert_eq!((nas.nas.as_str(), nas.sessions, nas.dirty_sessions), ("bng/192.0.2.1", 2, 1));
-    assert_eq!(nas.verdicts, BTreeMap::from([("ok".to_owned(), 3), ("reset".to_owned(), 1)]));
+    assert_eq!(nas.verdicts, BTreeMap::from([(usage::Verdict::Ok, 3), (usage::Verdict::Reset, 1)]));
 }
 
 #[tokio::test]
