@@ -1,6 +1,7 @@
 //! The words that radtally's parts share: identifiers, units, record rows, live messages, and ClickHouse's SQL.
 
 pub mod clickhouse;
+pub mod dictionary;
 pub mod health;
 pub mod ids;
 pub mod live;
