@@ -201,3 +201,43 @@ async fn what_is_configured_at_first_holds_for_all_that_is_there() {
     settler(&fixture, policies).settle_pending().await.unwrap();
     assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (300, 3_000));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_never_see_a_mixture_of_revisions() {
+    let mut fixture = Fixture::new().await;
+    // Two sessions under one identifier; the earlier one's counters move with each late record, the later one's with it.
+    let report = |begin: i64, time: u32, down: u64| {
+        Said::new(INTERIM, "anna", "a", begin + i64::from(time), time).octets(down, 0)
+    };
+    let later = DAY + 40_000;
+    fixture.store(&[report(DAY, 30_000, 1_000), report(later, 10_000, 1_000)]).await;
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    let deps = fixture.deps.clone();
+    let done = tokio_util::sync::CancellationToken::new();
+    let reader = tokio::spawn({
+        let done = done.clone();
+        async move {
+            let mut seen = std::collections::BTreeSet::new();
+            while !done.is_cancelled() {
+                let filter =
+                    query_api::sessions::SessionFilter { login: Some("anna".into()), ..Default::default() };
+                let page = query_api::PageRequest { limit: 10, cursor: None };
+                let page = query_api::sessions::list(&deps, &filter, Default::default(), page).await.unwrap();
+                let octets: Vec<u64> = page.items.iter().map(|one| one.download_octets.0).collect();
+                assert_eq!(octets.len(), 2);
+                assert_eq!(octets[0], octets[1], "both sessions are of one revision");
+                seen.insert(octets[0]);
+            }
+            seen
+        }
+    });
+    for step in 1..=12u32 {
+        let down = 1_000 + u64::from(step);
+        // In one insert: what is stored is evaluated as a whole.
+        fixture.store(&[report(DAY, 30_000 + step, down), report(later, 10_000 + step, down)]).await;
+        settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    }
+    done.cancel();
+    let seen = reader.await.unwrap();
+    assert!(seen.len() > 3, "{seen:?}");
+}
