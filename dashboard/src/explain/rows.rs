@@ -146,13 +146,13 @@ pub(crate) const fn badge(verdict: Verdict) -> Badge {
 pub(crate) fn settled(settled: Option<Settlement>, calendar: &Calendar) -> String {
     match settled {
         None => "Nothing had to be corrected: totals are read from its records.".to_owned(),
-        Some(Settlement { revision, settled_at, agrees: true }) => format!(
-            "Something had to be corrected: it was evaluated record by record and published at {} (revision {revision}); its \
+        Some(Settlement { settled_at, agrees: true, .. }) => format!(
+            "Something had to be corrected: it was evaluated record by record and published at {}; its \
              records say the same now.",
             format::local(settled_at, calendar.zone())
         ),
-        Some(Settlement { revision, settled_at, agrees: false }) => format!(
-            "Totals are read from what was published at {} (revision {revision}); its records say something else now, and a \
+        Some(Settlement { settled_at, agrees: false, .. }) => format!(
+            "Totals are read from what was published at {}; its records say something else now, and a \
              new revision follows within seconds.",
             format::local(settled_at, calendar.zone())
         ),

@@ -7,8 +7,8 @@ use axum::response::Html;
 use query_api::ApiError;
 use query_api::params::Params;
 use query_api::sessions::SessionId;
-use query_api::sessions::explain::{ExplainQuery, Explanation, explain};
-use schema::UnixTime;
+use query_api::sessions::explain::{ExplainQuery, Explanation, Share, explain};
+use schema::{Octets, UnixTime};
 use usage::Calendar;
 
 use super::record::RecordRow;
@@ -58,6 +58,8 @@ struct Content {
     period: Option<Link>,
     by_day: String,
     shares: Vec<ShareRow>,
+    /// What several days add up to: download and upload.
+    sum: Option<(Amount, Amount)>,
     amendments: Vec<String>,
     rows: Vec<RecordRow>,
     first_page: Option<String>,
@@ -126,6 +128,7 @@ impl Content {
             period,
             by_day,
             shares: explained.periods.iter().map(|share| ShareRow::of(share, calendar)).collect(),
+            sum: sum(explained),
             amendments: amendments(explained, calendar),
             rows: explained.records.iter().map(|record| RecordRow::of(record, calendar)).collect(),
             first_page: query.cursor.is_some().then_some(first),
@@ -158,6 +161,12 @@ fn paged(id: SessionId, query: &ExplainQuery, cursor: Option<&str>) -> String {
     }
     address.push_str("#records");
     address
+}
+
+fn sum(explained: &Explanation) -> Option<(Amount, Amount)> {
+    let of = |octets: fn(&Share) -> Octets| explained.periods.iter().map(octets).sum::<Octets>().into();
+    let several = explained.periods.len() > 1;
+    several.then(|| (of(|share| share.usage.download_octets), of(|share| share.usage.upload_octets)))
 }
 
 fn others(explained: &Explanation, calendar: &Calendar) -> Vec<Link> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use clickhouse::Client;
+use schema::dictionary::{Decoded, decode};
 use schema::{
     ClientName, CollectorId, Lsn, Octets, RecordFlags, RecordRow, SessionKey, StatusType, UnixMicros,
     UnixTime,
@@ -51,6 +52,8 @@ pub struct ExplainedRecord {
     pub total_after: Traffic,
     /// What was noticed about it, in words.
     pub flags: Vec<&'static str>,
+    /// All its attributes by name.
+    pub attributes: Vec<Decoded>,
 }
 
 /// What names a record for ever.
@@ -233,6 +236,7 @@ fn explain(place: &Place<'_>, row: &RecordRow) -> ExplainedRecord {
         added: traffic(finding.added),
         total_after: traffic(finding.total),
         flags: noticed(RecordFlags(row.flags)),
+        attributes: decode(&row.attributes),
     }
 }
 

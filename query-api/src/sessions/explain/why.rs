@@ -67,7 +67,7 @@ impl Place<'_> {
         let original = self.finding.repeats.as_ref();
         let name = original.map_or_else(String::new, |name| format!(" {} of {}", name.lsn, name.collector));
         format!(
-            "says the same as record{name} in all but its delay: sent again under a new identifier, by another way, or \
+            "says the same as record{name} in all but its times: sent again under a new identifier, by another way, or \
              replayed. It adds nothing"
         )
     }
