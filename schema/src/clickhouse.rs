@@ -292,10 +292,9 @@ mod tests {
     fn every_statement_of_every_migration_may_run_again() {
         for (name, text) in MIGRATIONS {
             for statement in statements(text) {
-                assert!(
-                    statement.contains("IF NOT EXISTS") || statement.contains("IF EXISTS"),
-                    "{name}: {statement}"
-                );
+                // A view's query is set, whatever it was; `sessions` joins its rows, so that the same ones change nothing.
+                let may_run_again = ["IF NOT EXISTS", "IF EXISTS", "MODIFY QUERY", "INSERT INTO sessions ("];
+                assert!(may_run_again.iter().any(|words| statement.contains(words)), "{name}: {statement}");
             }
         }
     }
