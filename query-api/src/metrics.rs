@@ -8,7 +8,7 @@
 //! | `radtally_settler_evaluated_total` | session keys evaluated from their records |
 //! | `radtally_settler_published_total` | of them, those of which something new was published |
 //! | `radtally_settler_round_seconds` | time from reading records to publishing what they changed |
-//! | `radtally_settler_lag_seconds` | age of the oldest record whose session waits to be settled |
+//! | `radtally_settler_lag_seconds` | age of the newest record that the settler has seen, while there are more |
 //! | `radtally_usage_sessions` | sessions heard of within a day, by `nas` |
 //! | `radtally_usage_dirty_sessions` | of them, those that are evaluated from their records, by `nas` |
 //! | `radtally_usage_dirty_records` | records of these, by `nas` and `verdict` |

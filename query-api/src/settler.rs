@@ -91,8 +91,10 @@ pub struct Settler {
     watch: Watch,
     follower: Follower,
     tails: HashMap<SessionKey, Tail>,
-    /// Keys to evaluate, with the arrival of the oldest record that they wait for.
-    pending: HashMap<SessionKey, UnixTime>,
+    /// Keys to evaluate.
+    pending: HashSet<SessionKey>,
+    /// When the newest record it has seen arrived, while there are more that it has not.
+    behind: Option<UnixTime>,
     /// The last revision published.
     revision: u64,
     begun: bool,
@@ -119,7 +121,8 @@ impl Settler {
             parts,
             follower: Follower::default(),
             tails: HashMap::new(),
-            pending: HashMap::new(),
+            pending: HashSet::new(),
+            behind: None,
             revision: 0,
             begun: false,
             saved_at: None,
@@ -160,8 +163,9 @@ impl Settler {
         let stretch = self.follower.next(&self.parts.reader).await?;
         self.note(&stretch.records).await?;
         let mut done = Settlement { records: stretch.read, ..Settlement::default() };
+        self.behind = stretch.more.then_some(stretch.arrived_to);
         while !self.pending.is_empty() {
-            let keys: Vec<SessionKey> = self.pending.keys().copied().take(KEYS_AT_ONCE).collect();
+            let keys: Vec<SessionKey> = self.pending.iter().copied().take(KEYS_AT_ONCE).collect();
             done.published += self.settle(&keys).await?;
             done.evaluated += keys.len() as u64;
             keys.iter().for_each(|key| _ = self.pending.remove(key));
@@ -182,10 +186,9 @@ impl Settler {
         Ok(())
     }
 
-    /// The arrival of the oldest record that a key waits to be settled for.
-    #[must_use]
-    pub fn oldest_pending(&self) -> Option<UnixTime> {
-        self.pending.values().min().copied()
+    /// Seconds since the newest record it has seen arrived, while there are more that it has not.
+    pub(crate) fn lag(&self, now: UnixTime) -> i64 {
+        self.behind.map_or(0, |arrived_at| now.since(arrived_at))
     }
 
     async fn begin(&mut self) -> Result<(), ApiError> {
@@ -232,7 +235,7 @@ impl Settler {
                 }
             };
             if !regular {
-                self.pending.entry(followed.key).or_insert(record.arrived_at.seconds());
+                self.pending.insert(followed.key);
             }
         }
         Ok(())

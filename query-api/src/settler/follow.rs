@@ -19,7 +19,7 @@ const AT_ONCE: u64 = 20_000;
 /// How long a missing number is waited for.
 const WAIT: Duration = Duration::from_secs(10);
 /// Seconds of arrival in which collectors are looked for that are not known yet.
-const RECENT: i64 = 3_600;
+const RECENT: i64 = 60;
 
 /// A record of a session, with what names it.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ pub(super) struct Stretch {
     pub(super) records: Vec<Followed>,
     /// All records, those of no session included.
     pub(super) read: u64,
+    /// When the newest of them arrived.
+    pub(super) arrived_to: UnixTime,
+    /// Whether there are more.
+    pub(super) more: bool,
 }
 
 /// How far each collector's records have been followed.
@@ -108,6 +112,9 @@ impl Follower {
                 let rows = read(reader, &reach.collector, cursor.lsn).await?;
                 let rows = cursor.advance(rows, reach.upto);
                 stretch.read += rows.len() as u64;
+                stretch.more |= !rows.is_empty() && reach.upto > cursor.lsn;
+                let arrived_to = rows.last().map(|row| UnixMicros(row.arrived_at).seconds());
+                stretch.arrived_to = stretch.arrived_to.max(arrived_to.unwrap_or_default());
                 stretch.records.extend(rows.iter().filter_map(Followed::of));
             }
         }

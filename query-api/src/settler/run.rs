@@ -58,11 +58,9 @@ pub async fn run(parts: SettlerParts, lease: SettlerLease, health: HealthBoard, 
                 if records > 0 { Duration::ZERO } else { PAUSE }
             }
             Err(error) => {
-                let oldest = settler.oldest_pending().map_or(String::new(), |at| format!(" since {at}"));
-                health.degraded(
-                    SETTLER,
-                    format!("irregular sessions are evaluated when read{oldest}: {error}"),
-                );
+                // It may have seen records that it has not settled: the next one reads them again.
+                settler = Settler::new(parts.clone());
+                health.degraded(SETTLER, format!("irregular sessions are evaluated when read: {error}"));
                 warn!(%error, retry_in = ?STANDBY, "sessions could not be settled");
                 STANDBY
             }
@@ -105,7 +103,7 @@ async fn round(settler: &mut Settler, lease: &SettlerLease, health: &HealthBoard
     if done.records > 0 {
         Settling::did(&done, started.elapsed());
     }
-    Settling::lags(settler.oldest_pending().map_or(0, |at| UnixTime::now().since(at)));
+    Settling::lags(settler.lag(UnixTime::now()));
     Ok(Round::Done { records: done.records })
 }
 
