@@ -36,9 +36,9 @@ impl Sessions {
              status_type, event_at, started_at, day_starts_at, local_day, zone, session_time, input_octets, output_octets, \
              digest, flags) \
              SELECT 'bench', {lsn} + number, toDateTime64(at, 6, 'UTC'), 'bench', concat('bench/bng-', toString(s % 8)), \
-             toUInt128(sipHash128(s)), toString(s), concat('login', toString(s), if({renamed}, 'b', '')), \
+             reinterpretAsUInt128(sipHash128(s)), toString(s), concat('login', toString(s), if({renamed}, 'b', '')), \
              if(n = 0, 1, 3), at, start, toStartOfDay(at), toDate(at), 'UTC', n * {interval}, \
-             n * (1000000 + s % 1000), n * (9000000 + s % 7000), toUInt128(sipHash128(s, n)), \
+             n * (1000000 + s % 1000), n * (9000000 + s % 7000), reinterpretAsUInt128(sipHash128(s, n)), \
              1 + 2 + 4 + 16 + if(n = 0, 32, 0) \
              FROM (SELECT number, {first} + number % {count} AS s, intDiv(number, {count}) AS n, \
              toDateTime({FIRST} + s % 300, 'UTC') AS start, start + n * {interval} AS at FROM numbers({records}))",
