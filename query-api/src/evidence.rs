@@ -9,12 +9,12 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 use usage::{Amendment, Evaluation, NasPolicy, Record, evaluate};
 
-use crate::ApiError;
-use crate::query::KEYS_PER_QUERY;
+use crate::query::{KEYS_PER_QUERY, time};
 use crate::reading::{Keys, records};
 use crate::rules::Published;
 use crate::settled::{SettledRow, settled_rows};
 use crate::stored::StoredSession;
+use crate::{ApiError, Deps};
 
 /// A key's records and what they mean.
 pub(crate) struct Evidence {
@@ -53,6 +53,12 @@ impl RulesInForce {
         let policy = rules.book.of(nas).at(start);
         Self { version: rules.version, generation: rules.generation, policy }
     }
+}
+
+/// From when on records are kept, where some of a key's may be gone: there is no evidence of such a key.
+pub(crate) fn gone(deps: &Deps, stored: &StoredSession) -> Option<UnixTime> {
+    let since = deps.rules.kept().records_since;
+    (time(stored.first_event_at) < since).then_some(since)
 }
 
 /// The evidence of each of the keys of `stored`.

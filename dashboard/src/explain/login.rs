@@ -55,7 +55,8 @@ struct Total {
 /// A session's row, or that of a further share of it.
 struct SessionRow {
     first: bool,
-    address: String,
+    /// Where its records are; `None` where they are no longer kept.
+    address: Option<String>,
     start: String,
     end: String,
     live: bool,
@@ -135,7 +136,7 @@ impl SessionRow {
     fn of<'a>(part: &'a Part, calendar: &'a Calendar) -> impl Iterator<Item = Self> + 'a {
         part.shares.iter().enumerate().map(move |(at, share)| Self {
             first: at == 0,
-            address: session_address(part.id, Some((share.from, share.to))),
+            address: part.explain.as_ref().map(|_| session_address(part.id, Some((share.from, share.to)))),
             start: format::local(part.started_at, calendar.zone()),
             end: part
                 .ended_at

@@ -17,7 +17,7 @@ use serde::Serialize;
 use usage::{Amendment, Calendar, RecordName, Session, Verdict};
 
 use super::{SessionDetail, SessionId, find_one};
-use crate::evidence::{Evidence, evidence};
+use crate::evidence::{Evidence, evidence, gone};
 use crate::params::Params;
 use crate::usage::check_order;
 use crate::{ApiError, Deps};
@@ -95,7 +95,7 @@ impl ExplainQuery {
 /// How a session's usage comes about, where there is one with this name.
 ///
 /// # Errors
-/// ClickHouse cannot be read, or the cursor names no record of the session.
+/// ClickHouse cannot be read, the session's records are no longer kept, or the cursor names none of them.
 pub async fn explain(
     deps: &Deps,
     id: SessionId,
@@ -103,6 +103,9 @@ pub async fn explain(
 ) -> Result<Option<Explanation>, ApiError> {
     let rules = deps.rules.current();
     let Some((stored, detail)) = find_one(deps, id).await? else { return Ok(None) };
+    if let Some(since) = gone(deps, &stored) {
+        return Err(ApiError::Expired { at: detail.session.started_at, since });
+    }
     let evidence = evidence(&deps.clickhouse, &rules, &[&stored]).await?.remove(&id.key);
     let Some(evidence) = evidence else { return Ok(None) };
     let number = detail.session.id.number.unwrap_or(1);

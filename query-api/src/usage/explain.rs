@@ -11,7 +11,7 @@ use usage::{Usage, Verdict};
 
 use super::summary::{self, Summary};
 use super::{Found, UsageQuery, found_in};
-use crate::evidence::{Evidence, Settlement, evidence};
+use crate::evidence::{Evidence, Settlement, evidence, gone};
 use crate::params::Params;
 use crate::reading::Session;
 use crate::sessions::explain::Share;
@@ -57,12 +57,12 @@ pub struct Part {
     pub usage: PeriodUsage,
     /// How that comes about: more than one where User-Name changed to another and back.
     pub shares: Vec<Share>,
-    /// Its records by their verdict, those outside the period included.
+    /// Its records by their verdict, those outside the period included; none where they are no longer kept.
     pub verdicts: BTreeMap<Verdict, u64>,
     /// What is published of its key; `null` where rollups tell its usage.
     pub settled: Option<Settlement>,
-    /// Where its records are explained.
-    pub explain: String,
+    /// Where its records are explained; `null` where they are no longer kept.
+    pub explain: Option<String>,
 }
 
 /// How a login's total in a period comes about.
@@ -73,14 +73,14 @@ pub async fn explain(deps: &Deps, query: &UsageQuery) -> Result<Explanation, Api
     let now = UnixTime::now();
     let rules = deps.rules.current();
     let all = found_in(deps, query, &[query.from, query.to], now, |_| true).await?;
-    let keys: BTreeMap<_, &StoredSession> =
-        all.iter().map(|found| (found.stored.key(), &*found.stored)).collect();
+    let kept = all.iter().map(|found| &*found.stored).filter(|stored| gone(deps, stored).is_none());
+    let keys: BTreeMap<_, &StoredSession> = kept.map(|stored| (stored.key(), stored)).collect();
     let stored: Vec<&StoredSession> = keys.into_values().collect();
     let evidence = evidence(&deps.clickhouse, &rules, &stored).await?;
     let (mut own, mut sessions, mut not_added) = (Vec::new(), Vec::new(), Vec::new());
     for found in all {
         let part = Part::of(&found, query, evidence.get(&found.stored.key()));
-        let on = found.standing.overlaps(&found.session, query.from, query.to, now);
+        let on = found.standing.overlaps(&found.session, Some(&query.login), (query.from, query.to), now);
         let parts = if part.is_own() { &mut sessions } else { &mut not_added };
         if part.is_own() {
             own.push((found.session, found.standing));
@@ -117,7 +117,7 @@ impl Part {
             shares,
             verdicts: evidence.map(|evidence| verdicts(evidence, session)).unwrap_or_default(),
             settled: evidence.and_then(|evidence| evidence.settled),
-            explain: format!("/api/v1/sessions/{id}/explain?from={from}&to={to}"),
+            explain: evidence.map(|_| format!("/api/v1/sessions/{id}/explain?from={from}&to={to}")),
         }
     }
 

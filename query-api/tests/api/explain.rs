@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use query_api::ApiError;
+use query_api::retention::{RetentionConfig, apply};
 use query_api::sessions::SessionId;
 use query_api::sessions::explain::{ExplainQuery, Explanation, explain};
 use query_api::usage::explain::{Explanation as UsageExplanation, Part, explain as explain_usage};
@@ -227,7 +228,13 @@ async fn the_parts_of_a_total_add_up_to_it_to_the_octet() {
     let share = &part("clean0").shares[0];
     assert_eq!(share.at_from.before.unwrap().at, UnixTime(DAY - 70_000 + 299));
     assert_eq!(share.at_from.after.unwrap().at, UnixTime(DAY + 5_007));
-    assert!(part("clean0").explain.starts_with(&format!("/api/v1/sessions/{}/explain?from=", key("clean0"))));
+    assert!(
+        part("clean0")
+            .explain
+            .as_ref()
+            .unwrap()
+            .starts_with(&format!("/api/v1/sessions/{}/explain?from=", key("clean0")))
+    );
 }
 
 #[tokio::test]
@@ -243,4 +250,21 @@ async fn services_are_listed_and_not_added() {
     let [service] = explained.not_added.as_slice() else { panic!("{:?}", explained.not_added) };
     assert_eq!((service.kind.as_str(), service.usage.download_octets), ("service", Octets(4_000)));
     assert_eq!(total(&fixture, "nobody", DAY, DAY + DAY_LONG).await.sessions, []);
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_not_explained_though_its_total_stands() {
+    let mut fixture = Fixture::new().await;
+    fixture.store(&reset("anna", "a")).await;
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    let before = total(&fixture, "anna", DAY, DAY + DAY_LONG).await;
+    let config = RetentionConfig { records_days: 30, five_minutes_days: 0 };
+    let later = UnixTime(DAY + 60 * DAY_LONG);
+    apply(&fixture.deps, &fixture.target.client(), config, later).await.unwrap();
+    let id = SessionId { key: key("a"), number: None };
+    let error = explain(&fixture.deps, id, &ExplainQuery::default()).await.unwrap_err();
+    assert!(matches!(error, ApiError::Expired { .. }), "{error}");
+    let after = total(&fixture, "anna", DAY, DAY + DAY_LONG).await;
+    assert_eq!(after.total, before.total);
+    assert_eq!((&after.sessions[0].explain, after.sessions[0].verdicts.len()), (&None, 0));
 }
