@@ -45,6 +45,15 @@ impl Session {
         self.curves.iter().map(|(_, curve)| curve.ends_at()).max().unwrap_or(self.started_at)
     }
 
+    /// When the part that is `login`'s began; and when it ended, where another login followed.
+    pub(crate) fn part_of(&self, login: Option<&str>) -> (UnixTime, Option<UnixTime>) {
+        let starts_at = self.curves_of(login).map(Curve::starts_at).min().unwrap_or(self.started_at);
+        let named_last =
+            self.curves.last().is_none_or(|(name, _)| login.is_none_or(|login| name.as_str() == login));
+        let ended_at = self.curves_of(login).map(Curve::ends_at).max();
+        (starts_at, ended_at.filter(|_| !named_last))
+    }
+
     /// The curves of `login`, or all.
     pub(crate) fn curves_of<'a>(&'a self, login: Option<&'a str>) -> impl Iterator<Item = &'a Curve> {
         let wanted = move |name: &Login| login.is_none_or(|login| name.as_str() == login);

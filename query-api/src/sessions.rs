@@ -250,7 +250,8 @@ impl SessionFilter {
     /// Of a key's several sessions, those that match; the rest the query has seen to.
     fn keeps(&self, session: &reading::Session, standing: &Standing, now: UnixTime) -> bool {
         let (from, to) = (self.since().unwrap_or(UnixTime(0)), self.until().unwrap_or(UnixTime(i64::MAX)));
-        session.curves_of(self.login.as_deref()).next().is_some() && standing.overlaps(session, from, to, now)
+        let login = self.login.as_deref();
+        session.curves_of(login).next().is_some() && standing.overlaps(session, login, (from, to), now)
     }
 }
 

@@ -39,17 +39,32 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Whether the session was on at some time in `[from, to)`. Its end belongs to the period before it.
-    pub(crate) fn overlaps(&self, session: &Session, from: UnixTime, to: UnixTime, now: UnixTime) -> bool {
-        let ended_at = self.ended_at.unwrap_or_else(|| session.last_at().max(now));
-        session.started_at < to && (ended_at > from || session.started_at >= from)
+    /// Whether the session was on for `login`, or for anyone, at some time in `[from, to)`. Its end belongs to the period
+    /// before it.
+    pub(crate) fn overlaps(
+        &self,
+        session: &Session,
+        login: Option<&str>,
+        (from, to): (UnixTime, UnixTime),
+        now: UnixTime,
+    ) -> bool {
+        let (started_at, handed_on) = session.part_of(login);
+        let ended_at = handed_on.or(self.ended_at).unwrap_or_else(|| session.last_at().max(now));
+        started_at < to && (ended_at > from || started_at >= from)
     }
 
-    /// Whether the session ended by an error within `[from, to)`.
-    pub(crate) fn is_error_in(&self, session: &Session, from: UnixTime, to: UnixTime, now: UnixTime) -> bool {
+    /// Whether the session ended for `login` by an error within `[from, to)`.
+    pub(crate) fn is_error_in(
+        &self,
+        session: &Session,
+        login: &str,
+        (from, to): (UnixTime, UnixTime),
+        now: UnixTime,
+    ) -> bool {
         self.cause.is_some_and(TerminateCause::is_error)
+            && session.part_of(Some(login)).1.is_none()
             && self.ended_at.is_some_and(|ended_at| ended_at <= to)
-            && self.overlaps(session, from, to, now)
+            && self.overlaps(session, Some(login), (from, to), now)
     }
 }
 

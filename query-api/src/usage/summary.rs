@@ -68,9 +68,9 @@ pub(super) fn of(
     sessions: &[(Session, Standing)],
     now: UnixTime,
 ) -> Summary {
-    let (from, to) = (query.from, query.to);
+    let (login, from, to) = (query.login.as_str(), query.from, query.to);
     let mut usage = Usage::default();
-    for curve in sessions.iter().flat_map(|(session, _)| session.curves_of(Some(&query.login))) {
+    for curve in sessions.iter().flat_map(|(session, _)| session.curves_of(Some(login))) {
         usage += curve.usage(from, to);
     }
     let amended = Amended::of(deps, sessions.iter().map(|(session, _)| session), query, from, to);
@@ -81,8 +81,8 @@ pub(super) fn of(
         from,
         to,
         zone: deps.calendar.zone().name(),
-        sessions: count(&|(session, standing)| standing.overlaps(session, from, to, now)),
-        errors: count(&|(session, standing)| standing.is_error_in(session, from, to, now)),
+        sessions: count(&|(session, standing)| standing.overlaps(session, Some(login), (from, to), now)),
+        errors: count(&|(session, standing)| standing.is_error_in(session, login, (from, to), now)),
         online_seconds: usage.online_seconds,
         download_octets: usage.download,
         upload_octets: usage.upload,

@@ -16,6 +16,8 @@ pub struct Datagram {
     pub arrived_at: i64,
     /// The collector that it came to.
     pub collector: usize,
+    /// It came from the NAS's other address.
+    pub moved: bool,
     pub attributes: Attributes,
 }
 
@@ -26,6 +28,11 @@ pub struct Attributes(Vec<u8>);
 impl Attributes {
     pub fn text(mut self, kind: u8, value: &str) -> Self {
         self.put(kind, value.as_bytes());
+        self
+    }
+
+    pub fn bytes(mut self, kind: u8, value: &[u8]) -> Self {
+        self.put(kind, value);
         self
     }
 
@@ -80,7 +87,7 @@ impl Datagram {
         packet.extend(&self.attributes.0);
         let entry = Entry {
             arrived_at: UnixMicros(self.arrived_at * 1_000_000),
-            peer: "192.0.2.1:1646".parse().unwrap(),
+            peer: if self.moved { "192.0.2.99:40001" } else { "192.0.2.1:1646" }.parse().unwrap(),
             client: "oracle",
             local: 0,
             packet: &packet,
