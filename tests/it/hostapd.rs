@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::api::SOON;
+use crate::network::ip;
 use crate::program::Program;
 use crate::service::{SECRET, Service};
 use crate::until::until;
@@ -41,14 +42,6 @@ impl Drop for Wire {
     fn drop(&mut self) {
         _ = Command::new("ip").args(["link", "del", &self.switch]).status();
     }
-}
-
-fn ip(words: &str) {
-    let status = Command::new("ip")
-        .args(words.split_whitespace())
-        .status()
-        .expect("`cargo xtask test` installs iproute2");
-    assert!(status.success(), "ip {words}: {status}; making interfaces needs root");
 }
 
 /// Starts hostapd on the switch's end of `wire`, reporting to `service` every two seconds.

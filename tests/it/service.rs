@@ -1,7 +1,7 @@
 //! The real service in a folder of its own, on ports of its own.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,7 +15,9 @@ use crate::program::{self, Program};
 use crate::until::until;
 
 /// The secret of the client 127.0.0.1, which the tests send as.
-pub const SECRET: &str = "s3cret of the tests";
+pub const SECRET: &str = "s3cret-of-the-tests";
+/// Any port.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// A start loads the engine's library, half a gigabyte, on a machine that other tests keep busy.
 const START: Duration = Duration::from_secs(120);
 
@@ -58,7 +60,12 @@ impl Service {
             "[clickhouse]\nurl = {}\nuser = {}\npassword = {}\n",
             access["url"], access["user"], access["key"]
         );
-        Self::start_with(Vec::new(), more).await
+        Self::start_with(Vec::new(), more, ANY).await
+    }
+
+    /// Starts a service that takes accounting at `accounting`.
+    pub async fn start_at(accounting: SocketAddr) -> Self {
+        Self::start_with(Vec::new(), String::new(), accounting).await
     }
 
     /// Adds to its configuration, which holds from the next start on.
@@ -68,18 +75,17 @@ impl Service {
 
     /// Starts a service as the last arguments of `wrapper`, such as `strace`; `{dir}` stands for its folder.
     pub async fn start_under(wrapper: Vec<String>) -> Self {
-        Self::start_with(wrapper, String::new()).await
+        Self::start_with(wrapper, String::new(), ANY).await
     }
 
-    async fn start_with(wrapper: Vec<String>, more: String) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    async fn start_with(wrapper: Vec<String>, more: String, accounting: SocketAddr) -> Self {
         let dir = tempfile::Builder::new().prefix("radtally-it-").tempdir().unwrap();
         let mut service = Self {
             dir,
             program: None,
             wrapper,
-            accounting: any,
-            http: any,
+            accounting,
+            http: ANY,
             token: String::new(),
             more,
             recorded_before: 0,
