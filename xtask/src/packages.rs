@@ -1,9 +1,12 @@
 //! Debian packages: which programs are needed, which package brings each, and how to get those that are missing.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::step;
 
@@ -32,6 +35,20 @@ pub const BUILD: &[Need] = &[
 pub const TESTS: &[Need] = &[
     Need { package: "freeradius-utils", brings: "radclient", purpose: "a RADIUS client nobody here wrote" },
     Need { package: "hostapd", brings: "hostapd", purpose: "a NAS nobody here wrote" },
+    Need { package: "ocserv", brings: "ocserv", purpose: "a NAS that reports octets" },
+    Need { package: "openconnect", brings: "openconnect", purpose: "whoever logs in at ocserv" },
+    Need {
+        package: "openvpn",
+        brings: "openvpn",
+        purpose: "another NAS that reports octets, and who logs in",
+    },
+    Need {
+        package: "openvpn-auth-radius",
+        brings: "/usr/lib/openvpn/radiusplugin.so",
+        purpose: "OpenVPN's accounting",
+    },
+    Need { package: "freeradius", brings: "freeradius", purpose: "letting OpenVPN's user in" },
+    Need { package: "openssl", brings: "openssl", purpose: "certificates of both" },
     Need { package: "wpasupplicant", brings: "wpa_supplicant", purpose: "whoever logs in at hostapd" },
     Need { package: "iproute2", brings: "ip", purpose: "the wire between them" },
     Need { package: "strace", brings: "strace", purpose: "the order of fdatasync and reply" },
@@ -68,6 +85,7 @@ pub fn ensure(needs: &[&Need]) -> anyhow::Result<()> {
     let apt = |what: &str, args: &[&str]| {
         step::run_command(what, Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(args))
     };
+    let _no_services = NoServices::for_now()?;
     apt("Updating the package lists", &["update", "-qq"])?;
     let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
     install.extend(&packages);
@@ -75,6 +93,38 @@ pub fn ensure(needs: &[&Need]) -> anyhow::Result<()> {
     match missing.iter().find(|need| !is_there(need)) {
         Some(need) => bail!("{} was installed, but {} is still missing", need.package, need.brings),
         None => Ok(()),
+    }
+}
+
+/// Keeps packages from starting their services while it lives: tests start what they need by themselves.
+struct NoServices {
+    /// Whether the policy is ours to remove.
+    ours: bool,
+}
+
+impl NoServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    /// Denies starting services, unless a policy is there already.
+    fn for_now() -> anyhow::Result<Self> {
+        let file = File::options().write(true).create_new(true).mode(0o755).open(Self::POLICY);
+        match file {
+            Ok(mut file) => {
+                let ours = Self { ours: true };
+                file.write_all(b"#!/bin/sh\nexit 101\n").context(Self::POLICY)?;
+                Ok(ours)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            Err(error) => Err(error).context(Self::POLICY),
+        }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            _ = std::fs::remove_file(Self::POLICY);
+        }
     }
 }
 
