@@ -136,6 +136,18 @@ async fn pages_of_records_hold_each_once_also_when_one_comes_in_between() {
 }
 
 #[tokio::test]
+async fn records_of_every_batch_are_shown_though_they_arrive_within_one_second() {
+    let mut fixture = Fixture::new().await;
+    for said in [said(START, "s", 0, 0, 0), said(INTERIM, "s", 300, 5, 5), said(STOP, "s", 600, 9, 9)] {
+        let row = fixture.row(&said);
+        let arrived_at = (DAY + 600) * 1_000_000 + i64::try_from(row.lsn).unwrap() * 100_000;
+        fixture.insert(&[RecordRow { arrived_at, ..row }]).await;
+    }
+    let explained = session(&fixture, "s", &ExplainQuery::default()).await;
+    assert_eq!((explained.records.len(), explained.verdicts[&Verdict::Ok]), (3, 3));
+}
+
+#[tokio::test]
 async fn a_settled_session_says_whether_its_records_still_say_the_same() {
     let mut fixture = Fixture::new().await;
     fixture.store(&reset("anna", "a")).await;
