@@ -13,12 +13,21 @@ const API: &[&str] = &[
     "/api/v1/usage/summary?login=a",
     "/api/v1/usage/series?login=a",
     "/api/v1/usage/totals",
+    "/api/v1/usage/explain?login=a",
     "/api/v1/ledger",
     "/api/v1/live?total",
     "/api/v1/anything",
     "/metrics",
 ];
-const PAGES: &[&str] = &["/", "/search?login=a", "/logins/ada", "/nas", "/health"];
+const PAGES: &[&str] = &[
+    "/",
+    "/search?login=a",
+    "/logins/ada",
+    "/logins/ada/explain",
+    "/sessions/00000000000000000000000000000000/explain",
+    "/nas",
+    "/health",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_credentials_only_login_health_and_static_files_are_open() {

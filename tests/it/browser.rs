@@ -117,6 +117,7 @@ async fn the_page_moves_by_itself_and_its_totals_are_what_was_sent() {
     let last = send_while_watching(&browser, &mut nas, &at, before).await;
     nas.say(&at(1_190, last).status(2)).await;
     the_totals_are(&browser, &service, started, last).await;
+    the_total_comes_about(&browser, last).await;
     let complaints = browser.complaints().await;
     assert!(complaints.is_empty(), "{complaints:#?}");
     browser.client.clone().close().await.unwrap();
@@ -176,4 +177,31 @@ async fn the_totals_are(browser: &Browser, service: &Service, started: i64, down
     })
     .await
     .unwrap();
+}
+
+/// From the total down to an attribute of a record, as somebody on the phone would go.
+async fn the_total_comes_about(browser: &Browser, download: u64) {
+    let exact = grouped(download);
+    let click = async |css: &str| {
+        let element = browser.client.wait().at_most(SOON).for_element(Locator::Css(css)).await.unwrap();
+        element.click().await.unwrap();
+    };
+    click("#summary .rt-explain").await;
+    assert!(browser.text("#total-download").await.contains(&exact));
+    assert!(browser.text("#sum-download").await.contains(&exact), "the sessions add up to it");
+    click("#sessions tbody th a").await;
+    assert!(browser.text("#session .rt-down dd").await.contains(&exact));
+    click("#records .rt-records > tbody:last-of-type summary").await;
+    let last = browser.text("#records .rt-records > tbody:last-of-type").await;
+    for shown in ["Stop", "ok", &exact, "Acct-Session-Time", "RFC 2866 5.7"] {
+        assert!(last.contains(shown), "{shown} in {last}");
+    }
+}
+
+/// `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
 }
