@@ -30,9 +30,10 @@ use world::{Key, Season};
 
 const STEPS: [Step; 5] = [Step::FiveMinutes, Step::Hour, Step::Day, Step::Week, Step::Month];
 
-/// Runs `case` on so many drawn values, and on smaller ones where it fails.
+/// Runs `case` on so many drawn values (or as many as PROPTEST_CASES says), and on smaller ones where it fails.
 fn check<S: Strategy>(cases: u32, drawn: &S, case: impl AsyncFn(S::Value) -> usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
     let config = Config { cases, max_shrink_iters: 60, failure_persistence: None, ..Config::default() };
     let (compared, runs) = (Cell::new(0), Cell::new(0));
     let result = TestRunner::new(config).run(drawn, |value| {

@@ -47,7 +47,8 @@ impl Placed {
     }
 
     fn head(&self, status: u32, id: &str, renamed: bool, fate: &Fate) -> Attributes {
-        let head = Attributes::default().number(40, status.into()).text(32, &self.session.manner.nas());
+        let (head, manner) = (Attributes::default().number(40, status.into()), self.session.manner);
+        let head = if fate.moved { head.bytes(4, &manner.address()) } else { head.text(32, &manner.nas()) };
         let head = head.text(44, id).text(1, &self.login(renamed));
         if fate.without_port { head } else { head.number(5, self.port) }
     }

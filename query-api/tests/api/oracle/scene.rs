@@ -3,6 +3,7 @@
 use schema::{RecordRow, UnixTime};
 
 use super::said::datagrams;
+use super::store::nases;
 use super::world::{Key, Placed, Season};
 use crate::fixture::Fixture;
 
@@ -19,11 +20,11 @@ impl Scene {
     /// Each collector numbers what comes to it.
     pub fn of(keys: &[Key], season: Season, fixture: &Fixture) -> Self {
         let placed = keys.iter().enumerate().flat_map(|(number, key)| key.place(number, season)).collect();
-        let mut lsns = [0, 0];
+        let (mut lsns, nases) = ([0, 0], nases());
         let row = |datagram: &super::wire::Datagram| {
             lsns[datagram.collector] += 1;
             let collector = format!("c{}", datagram.collector);
-            datagram.row(&collector, lsns[datagram.collector], &fixture.deps.calendar)
+            datagram.row(&collector, lsns[datagram.collector], &nases, &fixture.deps.calendar)
         };
         let rows = datagrams(keys, season).iter().map(row).collect();
         Self { season, placed, rows }

@@ -1,25 +1,27 @@
 //! How records get into ClickHouse: out of order, in batches, some twice, some cut off; and settlers that are gone in the
 //! midst of their work.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::Poll;
 
+use collector::{NasConfig, NasSettings};
+use query_api::settler::Settler;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedMutRandom, IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
-use schema::{BitsPerSecond, NasId, RecordRow};
-use usage::NasPolicy;
+use schema::RecordRow;
 use usage::policy::{Direction, Ipv6Counters};
 
 use super::world::{MANNERS, Manner};
 use crate::fixture::Fixture;
 use crate::settler::settler;
 
-/// Stores rows in batches as a network and crashes might have it. With a settler, all is settled in the end.
+/// Stores rows in batches as a network and crashes might have it. With settlers, all is settled in the end.
 pub async fn store(fixture: &Fixture, rows: &[RecordRow], seed: u64, settles: bool) {
     let mut random = StdRng::seed_from_u64(seed);
-    let batches = batches(rows, &mut random);
+    let in_order = random.random_bool(0.3);
+    let batches = batches(rows, in_order, &mut random);
+    let mut working: Option<Settler> = None;
     for batch in &batches {
         if random.random_bool(0.2) {
             // No answer came: whether it was stored is not known, so it is inserted again.
@@ -29,23 +31,30 @@ pub async fn store(fixture: &Fixture, rows: &[RecordRow], seed: u64, settles: bo
         if random.random_bool(0.2) {
             fixture.insert(batches.choose(&mut random).unwrap()).await;
         }
-        if settles && random.random_bool(0.4) {
-            let mut settler = settler(fixture, policies());
-            let work = async { settler.settle_pending().await.unwrap() };
-            cut_off(work, random.random_range(1..150)).await;
+        if settles && random.random_bool(0.5) {
+            // One that goes on waits for numbers that are missing.
+            let mut settler = working.take().filter(|_| in_order).unwrap_or_else(|| new_settler(fixture));
+            let steps = if random.random_bool(0.5) { u32::MAX } else { random.random_range(1..150) };
+            let done = cut_off(settler.settle_pending(), steps).await;
+            working = done.map(Result::unwrap).map(|_| settler);
         }
     }
     if settles {
-        settler(fixture, policies()).settle_pending().await.unwrap();
+        new_settler(fixture).settle_pending().await.unwrap();
     }
 }
 
-fn batches(rows: &[RecordRow], random: &mut StdRng) -> Vec<Vec<RecordRow>> {
+/// In order as collectors export, or not.
+fn batches(rows: &[RecordRow], in_order: bool, random: &mut StdRng) -> Vec<Vec<RecordRow>> {
     let mut batches: Vec<Vec<RecordRow>> = Vec::new();
     let mut rest = rows.to_vec();
     while !rest.is_empty() {
         let size = random.random_range(1..=rest.len().min(1 + rows.len() / 2));
         batches.push(rest.drain(..size).collect());
+    }
+    batches.iter_mut().for_each(|batch| batch.shuffle(random));
+    if in_order {
+        return batches;
     }
     // Rows change batches, too.
     for _ in 0..rows.len() / 10 {
@@ -53,42 +62,49 @@ fn batches(rows: &[RecordRow], random: &mut StdRng) -> Vec<Vec<RecordRow>> {
         batches.choose_mut(random).unwrap().push(row);
     }
     batches.retain(|batch| !batch.is_empty());
-    batches.iter_mut().for_each(|batch| batch.shuffle(random));
     batches.shuffle(random);
     batches
 }
 
 /// Lets work go on for so many steps and then drops it wherever it is, as a crash does.
-async fn cut_off<T>(work: impl Future<Output = T>, mut steps: u32) {
+async fn cut_off<T>(work: impl Future<Output = T>, mut steps: u32) -> Option<T> {
     let mut work = pin!(work);
     std::future::poll_fn(|context| {
         steps -= 1;
         match work.as_mut().poll(context) {
             Poll::Pending if steps > 0 => Poll::Pending,
-            _ => Poll::Ready(()),
+            Poll::Pending => Poll::Ready(None),
+            Poll::Ready(done) => Poll::Ready(Some(done)),
         }
     })
-    .await;
+    .await
 }
 
-/// What the NASes' counters mean.
-fn policies() -> BTreeMap<NasId, NasPolicy> {
-    let reversed = NasPolicy { direction: Direction::Reversed, ..NasPolicy::default() };
-    let separate = NasPolicy { ipv6_counters: Ipv6Counters::Separate, ..NasPolicy::default() };
-    let slow = NasPolicy { port_speed: Some(BitsPerSecond(1_000_000_000)), ..NasPolicy::default() };
-    let policy = |manner| match manner {
-        Manner::Reversed => reversed,
-        Manner::SeparateIpv6 => separate,
-        Manner::NoGigawords => slow,
-        _ => NasPolicy::default(),
+fn new_settler(fixture: &Fixture) -> Settler {
+    settler(fixture, nases().policies().clone())
+}
+
+/// What is configured about the NASes.
+pub fn nases() -> NasSettings {
+    let section = |manner: Manner| {
+        let address = std::net::Ipv4Addr::from(manner.address());
+        let reversed = manner == Manner::Reversed;
+        let separate = manner == Manner::SeparateIpv6;
+        NasConfig {
+            name: format!("oracle/{}", manner.nas()),
+            aliases: vec![format!("oracle/{address}")],
+            direction: if reversed { Direction::Reversed } else { Direction::Rfc },
+            ipv6_counters: if separate { Ipv6Counters::Separate } else { Ipv6Counters::Included },
+            port_speed: (manner == Manner::NoGigawords).then_some(1_000_000_000),
+        }
     };
-    MANNERS.map(|manner| (NasId::from(format!("oracle/{}", manner.nas())), policy(manner))).into()
+    NasSettings::new(&MANNERS.map(section)).unwrap()
 }
 
 /// A database in which the NASes' policies hold for all time.
 pub async fn world() -> Fixture {
     let fixture = Fixture::new().await;
-    let book = serde_json::to_string(&usage::PolicyBook::always(&policies())).unwrap();
+    let book = serde_json::to_string(&usage::PolicyBook::always(nases().policies())).unwrap();
     let insert = "INSERT INTO rules SELECT 1, 0, ?, now64(3)";
     fixture.target.client().query(insert).bind(book).execute().await.unwrap();
     fixture.deps.rules.refresh(&fixture.target.reader()).await.unwrap();

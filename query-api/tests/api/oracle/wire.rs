@@ -1,7 +1,7 @@
 //! What the model's NASes put on the wire, written by hand, and decoded by the collector.
 
+use collector::NasSettings;
 use collector::journal::Entry;
-use collector::record::AccountingRecord;
 use schema::{Lsn, RecordRow, UnixMicros};
 use usage::Calendar;
 
@@ -82,7 +82,7 @@ impl Attributes {
 }
 
 impl Datagram {
-    pub fn row(&self, collector: &str, lsn: u64, calendar: &Calendar) -> RecordRow {
+    pub fn row(&self, collector: &str, lsn: u64, nases: &NasSettings, calendar: &Calendar) -> RecordRow {
         let mut packet = vec![0; 20];
         packet.extend(&self.attributes.0);
         let entry = Entry {
@@ -92,6 +92,6 @@ impl Datagram {
             local: 0,
             packet: &packet,
         };
-        AccountingRecord::decode(Lsn(lsn), &entry).to_row(collector, calendar)
+        nases.decode(Lsn(lsn), &entry).to_row(collector, calendar)
     }
 }

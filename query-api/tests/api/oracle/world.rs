@@ -54,10 +54,18 @@ impl Manner {
         format!("{self:?}")
     }
 
+    fn place(self) -> u8 {
+        MANNERS.iter().zip(0..).find(|(manner, _)| **manner == self).unwrap().1
+    }
+
+    /// NAS-IP-Address by which it is known, too.
+    pub fn address(self) -> [u8; 4] {
+        [10, 0, 0, self.place()]
+    }
+
     /// When that NAS says that it has come up, without naming a session.
     pub fn accounting_on(self, season: Season) -> i64 {
-        let hours = MANNERS.iter().position(|manner| *manner == self).unwrap();
-        season.first() + 100_000 + i64::try_from(hours).unwrap() * 3_600
+        season.first() + 100_000 + i64::from(self.place()) * 3_600
     }
 }
 
@@ -76,7 +84,7 @@ pub struct Fate {
     /// It comes to the second collector.
     pub failed_over: bool,
     pub without_port: bool,
-    /// It comes from another address of the NAS.
+    /// It comes from another address, and its NAS names itself by that.
     pub moved: bool,
 }
 
