@@ -195,23 +195,33 @@ pub async fn list(
 /// # Errors
 /// ClickHouse cannot be read.
 pub async fn get(deps: &Deps, id: SessionId) -> Result<Option<SessionDetail>, ApiError> {
-    Ok(find_one(deps, id).await?.map(|(_, detail)| detail))
+    match find_key(deps, id.key).await? {
+        Some(stored) => detail(deps, &stored, id).await,
+        None => Ok(None),
+    }
 }
 
-/// One session and what is stored of its key.
-async fn find_one(deps: &Deps, id: SessionId) -> Result<Option<(StoredSession, SessionDetail)>, ApiError> {
-    let wanted = Match { keys: Some(&[id.key]), ..Match::default() };
-    let stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, Some(1)).await?;
-    let sessions = shown(deps, &stored, &SessionFilter::default(), UnixTime::now()).await?;
-    let numbered = |number| sessions.iter().find(|session| session.id.number.unwrap_or(1) == number);
-    let session = match id.number {
-        Some(number) => numbered(number),
-        None => sessions.first(),
-    };
-    let Some(session) = session.cloned() else { return Ok(None) };
-    let Some(stored) = stored.into_iter().next() else { return Ok(None) };
-    let records = count_records(deps, &stored).await?;
-    Ok(Some((stored, SessionDetail { session, records })))
+/// What is stored of a key.
+async fn find_key(deps: &Deps, key: SessionKey) -> Result<Option<StoredSession>, ApiError> {
+    let wanted = Match { keys: Some(&[key]), ..Match::default() };
+    let found = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, Some(1)).await?;
+    Ok(found.into_iter().next())
+}
+
+/// One session of a key.
+async fn detail(
+    deps: &Deps,
+    stored: &StoredSession,
+    id: SessionId,
+) -> Result<Option<SessionDetail>, ApiError> {
+    let filter = SessionFilter::default();
+    let (sessions, records) = tokio::try_join!(
+        shown(deps, std::slice::from_ref(stored), &filter, UnixTime::now()),
+        count_records(deps, stored)
+    )?;
+    let numbered = |session: &Session| session.id.number.unwrap_or(1);
+    let wanted = |session: &Session| id.number.is_none_or(|number| numbered(session) == number);
+    Ok(sessions.into_iter().find(wanted).map(|session| SessionDetail { session, records }))
 }
 
 impl SessionFilter {

@@ -16,7 +16,7 @@ use schema::{SessionKey, UnixTime};
 use serde::Serialize;
 use usage::{Amendment, Calendar, RecordName, Session, Verdict};
 
-use super::{SessionDetail, SessionId, find_one};
+use super::{SessionDetail, SessionId, detail, find_key};
 use crate::evidence::{Evidence, evidence, gone};
 use crate::params::Params;
 use crate::usage::check_order;
@@ -102,12 +102,14 @@ pub async fn explain(
     query: &ExplainQuery,
 ) -> Result<Option<Explanation>, ApiError> {
     let rules = deps.rules.current();
-    let Some((stored, detail)) = find_one(deps, id).await? else { return Ok(None) };
+    let Some(stored) = find_key(deps, id.key).await? else { return Ok(None) };
     if let Some(since) = gone(deps, &stored) {
-        return Err(ApiError::Expired { at: detail.session.started_at, since });
+        return Err(ApiError::Expired { at: UnixTime(stored.first_event_at.into()), since });
     }
-    let evidence = evidence(&deps.clickhouse, &rules, &[&stored]).await?.remove(&id.key);
-    let Some(evidence) = evidence else { return Ok(None) };
+    let key = [&stored];
+    let (detail, mut evidence) =
+        tokio::try_join!(detail(deps, &stored, id), evidence(&deps.clickhouse, &rules, &key))?;
+    let (Some(detail), Some(evidence)) = (detail, evidence.remove(&id.key)) else { return Ok(None) };
     let number = detail.session.id.number.unwrap_or(1);
     // What is published may trail by a session that has just begun or been joined.
     let number = number.clamp(1, evidence.evaluation.sessions.len().max(1));
