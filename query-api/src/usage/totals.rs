@@ -109,7 +109,7 @@ pub async fn totals(
 /// The session, where the reports that were picked tell all that matters.
 fn view(one: &Picked, book: &usage::PolicyBook, boundaries: &[UnixTime]) -> Option<SessionView> {
     let view = SessionView::new(one.buckets.clone(), book.of(&one.nas)).ok()?;
-    (one.logins == 1 && view.needs_records(boundaries, 0).is_empty()).then_some(view)
+    (one.one_login && view.needs_records(boundaries, 0).is_empty()).then_some(view)
 }
 
 struct Sums {

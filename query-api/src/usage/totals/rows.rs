@@ -26,8 +26,8 @@ pub(super) struct Picked {
     pub(super) key: SessionKey,
     pub(super) login: String,
     pub(super) nas: String,
-    /// How many logins it names.
-    pub(super) logins: u64,
+    /// Whether it names no other login.
+    pub(super) one_login: bool,
     pub(super) buckets: Vec<Bucket>,
 }
 
@@ -36,7 +36,7 @@ struct PickedRow {
     session_key: u128,
     login: String,
     nas: String,
-    logins: u64,
+    one_login: u8,
     stretches: Vec<Stretch>,
 }
 
@@ -114,9 +114,9 @@ pub(super) async fn picked(
     let since = from.plus(-LOOK_BACK);
     let rows = if of_one_zone(deps, since).await? { plan.rows(since) } else { fine_rows(since) };
     let sql = format!(
-        "SELECT session_key, any(login) AS login, any(nas) AS nas, sum(logins) AS logins, \
-         groupArray(stretch) AS stretches FROM ( \
-         SELECT session_key, any(r.login) AS login, any(r.nas) AS nas, uniqExact(r.login) AS logins, \
+        "SELECT session_key, any(k.least) AS login, any(k.nas) AS nas, min(k.least) = max(k.most) AS one_login, \
+         groupArray(k.stretch) AS stretches FROM ( \
+         SELECT session_key, min(r.login) AS least, max(r.login) AS most, any(r.nas) AS nas, \
          (toUInt8(arrayCount(edge -> edge <= r.starts_at, {edges})) AS number, \
          (toUInt32(min(r.min_started_at)), toUInt32(max(r.max_started_at))), \
          (toUInt32(min(r.min_event_at)), toUInt32(max(r.max_event_at))), \
@@ -128,7 +128,7 @@ pub(super) async fn picked(
          GROUP BY s.session_key HAVING max(s.max_event_at) >= toDateTime({from}) \
          AND min(least(s.min_started_at, s.min_event_at)) < toDateTime({to})) \
          AND r.session_key NOT IN (SELECT session_key FROM settled_sessions WHERE generation = {generation}) \
-         GROUP BY session_key, number) GROUP BY session_key",
+         GROUP BY session_key, number) AS k GROUP BY session_key",
         edges = numbers(&plan.edges),
         from = seconds(from),
         to = seconds(to),
@@ -153,7 +153,7 @@ impl Plan {
             key: SessionKey(row.session_key),
             login: row.login,
             nas: row.nas,
-            logins: row.logins,
+            one_login: row.one_login != 0,
             buckets,
         }
     }
