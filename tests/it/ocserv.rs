@@ -42,7 +42,7 @@ fn ocserv(service: &Service) -> Program {
         format!(
             "auth = \"plain[passwd={dir}/passwd]\"\nacct = \"radius[config={dir}/radcli.conf,nas-identifier=vpn-1]\"\n\
              listen-host = {NAS}\ntcp-port = 443\nudp-port = 443\nrun-as-user = ocserv\nrun-as-group = ocserv\n\
-             socket-file = {dir}/ocserv.socket\nuse-occtl = false\nisolate-workers = false\nlog-level = 3\n\
+             socket-file = {dir}/ocserv.socket\nuse-occtl = false\nisolate-workers = false\nsec-mod-scale = 1\nlog-level = 3\n\
              server-cert = {dir}/cert.pem\nserver-key = {dir}/key.pem\nstats-report-time = 2\n\
              device = vpns\nipv4-network = 10.98.0.0\nipv4-netmask = 255.255.255.0\nping-leases = false\n"
         ),
@@ -83,6 +83,8 @@ fn ocserv_session_is_billed_to_the_octet_as_ocserv_counted_it() {
         let service = Service::start().await;
         let host = Host::wired(service.dir()).await;
         let nas = ocserv(&service);
+        // It takes connections before it can prove who it is.
+        until("ocserv", SOON, async || nas.output().contains("sec-mod initialized").then_some(())).await;
         let client = openconnect(&host, &service);
         reported::records(&service, 1, 1).await;
         until("the tunnel", SOON, async || client.output().contains("Configured as").then_some(())).await;
