@@ -58,10 +58,13 @@ fn engine(evaluation: &Evaluation, login: &str, from: i64, to: i64) -> (u64, u64
     (sum.download.0, sum.upload.0, sum.online_seconds)
 }
 
-const CASES: u32 = 1_000;
+/// So many cases of each test, or as many as PROPTEST_CASES says.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
+}
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
 
     #[test]
     fn the_engine_finds_the_truth_to_the_octet(key in keys(), from in 0i64..40_000, span in 1i64..40_000) {
@@ -69,7 +72,7 @@ proptest! {
         let evaluation = evaluate(&records, &PolicyHistory::default());
         let (first, last) = (nas::EPOCH - 10_000, nas::EPOCH + 1_000_000);
         let (from, to) = (nas::EPOCH + from, nas::EPOCH + from + span);
-        for login in ["anna", "bert"] {
+        for login in ["anna", "bert", "cleo"] {
             for (from, to) in [(from, to), (first, last), (first, from), (to, last)] {
                 prop_assert_eq!(engine(&evaluation, login, from, to), truth(&key, login, from, to));
             }

@@ -1,5 +1,7 @@
 //! A NAS, its subscribers' traffic, and a network that loses, delays and repeats its packets.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use radtally_usage::{RawCounters, Record, RecordName};
 use schema::{CollectorId, Lsn, Octets, StatusType, TerminateCause, UnixMicros, UnixTime};
@@ -19,12 +21,15 @@ pub struct Key {
 #[derive(Clone, Copy, Debug)]
 pub struct Fate {
     lost: bool,
+    /// Seconds by which its time is told too late.
+    held: i64,
     /// Seconds after its event that it arrives; its sender says so in Acct-Delay-Time.
     delay: i64,
     /// Sent again under a new identifier, by so many seconds later.
     again: Option<i64>,
     /// Replayed an hour later as it was, by another collector.
     replayed: bool,
+    without_port: bool,
 }
 
 /// What the NAS does.
@@ -58,8 +63,13 @@ pub struct Session {
     stopped: bool,
     /// The Stop says zero.
     zero_stop: bool,
-    /// The report from which on another login is named.
-    renamed_at: usize,
+    /// The reports that name another login.
+    renamed: Range<usize>,
+    /// The Start is said once more so many seconds later, with an address.
+    start_again: Option<i64>,
+    /// Whose it is, and whose it becomes.
+    logins: [&'static str; 2],
+    port: u32,
 }
 
 /// A delivered sample with the true counters.
@@ -73,7 +83,7 @@ pub struct Sample {
 
 impl Session {
     fn login(&self, report: usize) -> &'static str {
-        if report < self.renamed_at { "anna" } else { "bert" }
+        self.logins[usize::from(self.renamed.contains(&report))]
     }
 
     fn is_zero_stop(&self, report: usize) -> bool {
@@ -84,18 +94,29 @@ impl Session {
         self.reports.iter().enumerate().filter(|(_, report)| !report.fate.lost)
     }
 
+    /// The earliest start that a report which arrived tells.
+    fn told_start(&self) -> i64 {
+        let late = self.got().map(|(_, report)| report.fate.held).chain(self.start_again);
+        self.start + late.min().unwrap_or(0)
+    }
+
     /// The true counters at the times of the reports that arrived; the start, with zeros, first.
     pub fn delivered(&self) -> Vec<Sample> {
+        let start = self.told_start();
         let mut samples: Vec<Sample> = Vec::new();
+        if self.start_again.is_some() {
+            samples.push(Sample { at: start, down: 0, up: 0, login: self.login(0) });
+        }
         for (number, report) in self.got() {
             let login = self.login(number);
             if samples.is_empty() {
-                samples.push(Sample { at: self.start, down: 0, up: 0, login });
+                samples.push(Sample { at: start, down: 0, up: 0, login });
             }
             let told = samples.last().filter(|_| self.is_zero_stop(number)).map(|last| (last.down, last.up));
             let (down, up) = told.unwrap_or((report.down, report.up));
             if report.elapsed > 0 {
-                samples.push(Sample { at: self.start + report.elapsed, down, up, login });
+                samples.retain(|sample| sample.at < start + report.elapsed);
+                samples.push(Sample { at: start + report.elapsed, down, up, login });
             }
         }
         samples
@@ -125,7 +146,7 @@ impl Session {
 
     fn record(&self, number: usize, digest: u128) -> Record {
         let report = &self.reports[number];
-        let at = self.start + report.elapsed;
+        let at = self.start + report.elapsed + report.fate.held;
         let set = match self.manner {
             Manner::ClockSet(by) if number >= 2 => by,
             _ => 0,
@@ -142,7 +163,7 @@ impl Session {
             gigawords: self.manner != Manner::NoGigawords,
             doubtful: false,
             login: self.login(number).into(),
-            nas_port: Some(1),
+            nas_port: Some(self.port).filter(|_| !report.fate.without_port),
             address: None,
             cause: TerminateCause(0),
             digest,
@@ -151,6 +172,12 @@ impl Session {
 
     fn records(&self, session: u128) -> Vec<Record> {
         let mut records = Vec::new();
+        if let Some(later) = self.start_again {
+            let start = self.record(0, session << 64 | 1 << 32);
+            let (at, arrived_at) = (self.start + later, UnixMicros((self.start + later) * 1_000_000));
+            let address = Some([100, 64, 0, 7].into());
+            records.push(Record { at: UnixTime(at), arrived_at, address, ..start });
+        }
         for (number, report) in self.got() {
             let sent = self.record(number, session << 64 | number as u128);
             if let Some(later) = report.fate.again {
@@ -184,9 +211,20 @@ impl Key {
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
+    let rare = prop::bool::weighted;
+    let held = prop_oneof![6 => Just(0), 1 => 1i64..5];
+    let delay = prop_oneof![8 => 0i64..30, 1 => 400i64..20_000];
     let again = prop::option::weighted(0.2, 1i64..60);
-    (prop::bool::weighted(0.2), 0i64..30, again, prop::bool::weighted(0.1))
-        .prop_map(|(lost, delay, again, replayed)| Fate { lost, delay, again, replayed })
+    (rare(0.2), held, delay, again, rare(0.1), rare(0.2)).prop_map(
+        |(lost, held, delay, again, replayed, without_port)| Fate {
+            lost,
+            held,
+            delay,
+            again,
+            replayed,
+            without_port,
+        },
+    )
 }
 
 fn manner() -> impl Strategy<Value = Manner> {
@@ -199,17 +237,28 @@ fn manner() -> impl Strategy<Value = Manner> {
 }
 
 fn session() -> impl Strategy<Value = Session> {
-    let step = (60i64..1_800, 0u64..1 << 30, 0u64..1 << 20, fate());
+    let seconds = prop_oneof![6 => 60i64..1_800, 1 => 0i64..60];
+    let step = (seconds, 0u64..1 << 30, 0u64..1 << 20, fate());
     let steps = proptest::collection::vec(step, 1..12);
-    (fate(), steps, manner(), any::<bool>(), prop::bool::weighted(0.2), 1usize..20).prop_map(
-        |(fate, steps, manner, stopped, zero_stop, renamed_at)| {
+    let renamed = (1usize..20, 1usize..20).prop_map(|(from, count)| from..from + count);
+    let start_again = prop::option::weighted(0.1, prop_oneof![1i64..8, 30i64..400]);
+    let end = (any::<bool>(), prop::bool::weighted(0.2));
+    (fate(), steps, manner(), end, renamed, start_again).prop_map(
+        |(fate, steps, manner, (stopped, zero_stop), renamed, start_again)| {
             let mut reports = vec![Report { elapsed: 0, down: 0, up: 0, fate }];
             for (seconds, down, up, fate) in steps {
                 let last = reports.last().unwrap();
+                // Counters before the first second are nobody's; of two odd reports in one second the order is not told.
+                let odd = renamed.start < 12 || matches!(manner, Manner::Reset(_));
+                let seconds = seconds.max(i64::from(odd || reports.len() == 1));
+                // No more than a port carries.
+                let down = down.min(seconds.unsigned_abs() << 27);
                 let (elapsed, down, up) = (last.elapsed + seconds, last.down + down, last.up + up);
                 reports.push(Report { elapsed, down, up, fate });
             }
-            let mut session = Session { start: EPOCH, manner, reports, stopped, zero_stop, renamed_at };
+            let (start, logins, port) = (EPOCH, ["anna", "bert"], 1);
+            let mut session =
+                Session { start, manner, reports, stopped, zero_stop, renamed, start_again, logins, port };
             session.make_knowable();
             session
         },
@@ -219,42 +268,73 @@ fn session() -> impl Strategy<Value = Session> {
 impl Session {
     /// Changes what no one could know from the records.
     fn make_knowable(&mut self) {
+        // A Start long after the session's may be one of another session.
+        self.reports[0].fate.lost &= self.start_again.is_none();
         if let Manner::Reset(at) = self.manner
             && at < self.reports.len()
         {
             // The last report before the reset arrived, and the counters after it are less.
             self.reports[at - 1].fate.lost = false;
-            self.reports[..at].iter_mut().skip(1).for_each(|report| report.down += 1 << 40);
-            self.reports[at..].iter_mut().for_each(|report| report.down += 1 << 40);
+            for report in self.reports.iter_mut().skip(1) {
+                (report.down, report.up) = (report.down + (1 << 40), report.up + (1 << 30));
+            }
         }
         if self.manner == Manner::NoGigawords {
             // Lost reports never hide a whole wrap.
             self.reports.iter_mut().step_by(3).for_each(|report| report.fate.lost = false);
         }
+        if matches!(self.manner, Manner::NoGigawords | Manner::Reset(_)) {
+            // Names that come back and counters that fall might as well be two sessions.
+            self.renamed.end = usize::MAX;
+        }
         if let Manner::ClockSet(_) = self.manner {
             // One report tells what the clock said before, and when it arrived.
-            self.reports[0].fate = Fate { lost: false, delay: 0, again: None, replayed: false };
-            self.reports.iter_mut().for_each(|report| report.fate.delay = 0);
+            self.reports[0].fate.lost = false;
+            self.start_again = None;
+            for report in &mut self.reports {
+                report.fate = Fate { held: 0, delay: 0, again: None, replayed: false, ..report.fate };
+            }
         }
     }
 }
 
+/// The second session in the same second, under the same identifier.
+fn twin(mut one: Session, mut other: Session) -> [Session; 2] {
+    (other.logins, other.port) = (["cleo", "cleo"], 2);
+    for session in [&mut one, &mut other] {
+        // What tells them apart must be said.
+        session.renamed = 0..0;
+        session.start_again = None;
+        session.reports[0].fate.lost = false;
+        session.reports.iter_mut().for_each(|report| report.fate.without_port = false);
+    }
+    [one, other]
+}
+
 pub fn keys() -> impl Strategy<Value = Key> {
-    (proptest::collection::vec((session(), 60i64..5_000), 1..4), any::<u64>()).prop_map(
-        |(sessions, order)| {
-            let clock_set = |session: &Session| matches!(session.manner, Manner::ClockSet(_));
-            let mut start = EPOCH;
-            let mut placed: Vec<Session> = Vec::new();
-            for (mut session, pause) in sessions {
-                // A clock that is set while identifiers are reused may leave no way to tell sessions apart.
-                if !placed.is_empty() && (clock_set(&session) || placed.iter().any(clock_set)) {
-                    continue;
-                }
-                session.start = start;
-                start += session.reports.last().map_or(0, |last| last.elapsed) + pause;
-                placed.push(session);
+    let sessions = proptest::collection::vec((session(), 60i64..5_000, any::<bool>()), 1..4);
+    (sessions, prop::bool::weighted(0.2), any::<u64>()).prop_map(|(sessions, twins, order)| {
+        let clock_set = |session: &Session| matches!(session.manner, Manner::ClockSet(_));
+        let mut start = EPOCH;
+        let mut placed: Vec<Session> = Vec::new();
+        for (mut session, pause, reused) in sessions {
+            // A clock that is set while identifiers are reused may leave no way to tell sessions apart.
+            if !placed.is_empty() && (clock_set(&session) || placed.iter().any(clock_set)) {
+                continue;
             }
-            Key { sessions: placed, order }
-        },
-    )
+            session.start = start;
+            start += session.reports.last().map_or(0, |last| last.elapsed) + pause;
+            if reused && !placed.is_empty() {
+                session.logins = ["cleo", "bert"];
+            }
+            placed.push(session);
+        }
+        if twins && placed.len() == 2 {
+            let other = placed.pop().unwrap();
+            let one = placed.pop().unwrap();
+            let other = Session { start: one.start, ..other };
+            placed.extend(twin(one, other));
+        }
+        Key { sessions: placed, order }
+    })
 }
