@@ -69,6 +69,8 @@ pub fn seasons() -> impl Strategy<Value = Season> {
 impl Session {
     /// Takes away what would leave the truth open.
     fn sensible(mut self) -> Self {
+        // A Start long after the session's may be one of another session.
+        self.start_fate.lost &= self.start_again.is_none();
         let last = self.reports.len() - 1;
         self.oddity = match self.oddity {
             Oddity::Reset(at) if at < last && self.manner != Manner::NoGigawords => Oddity::Reset(at),
