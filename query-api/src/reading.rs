@@ -103,10 +103,15 @@ pub(crate) async fn sessions_from(
     let mut found = HashMap::with_capacity(stored.len());
     for stored in stored.chunks(query::KEYS_PER_QUERY) {
         let keys: Vec<SessionKey> = stored.iter().map(StoredSession::key).collect();
-        let settled = settled(source.client, &keys, source.rules.generation).await?;
-        let rest: Vec<&StoredSession> =
-            stored.iter().filter(|stored| !settled.contains_key(&stored.key())).collect();
-        found.extend(settled.into_iter().map(|(key, settled)| (key, settled.into_sessions())));
+        let mut settled = settled(source.client, &keys, source.rules.generation).await?;
+        // What has come since is evaluated here and now.
+        let is_newest = |stored: &&StoredSession| {
+            settled.get(&stored.key()).is_some_and(|settled| settled.newest_event_at >= stored.last_event_at)
+        };
+        let (newest, rest): (Vec<&StoredSession>, Vec<&StoredSession>) = stored.iter().partition(is_newest);
+        found.extend(
+            newest.iter().filter_map(|stored| Some((stored.key(), settled.remove(&stored.key())?.sessions))),
+        );
         if !rest.is_empty() {
             found.extend(unsettled(source, &rest, extent).await?);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use clickhouse::{Client, Row};
-use schema::{Login, Octets, SessionKey, TerminateCause, UnixMicros};
+use schema::{Login, Octets, SessionKey, TerminateCause, UnixMicros, UnixTime};
 use serde::{Deserialize, Serialize};
 use usage::{Amendment, Curve, Evaluation, Sample};
 
@@ -29,6 +29,8 @@ pub(crate) struct SettledRow {
     pub(crate) stopped_at: u32,
     pub(crate) terminate_cause: u32,
     pub(crate) last_at: u32,
+    /// Newest event time of the key's records: what is newer has not been evaluated.
+    pub(crate) newest_event_at: u32,
     pub(crate) part_logins: Vec<String>,
     pub(crate) part_from: Vec<u32>,
     pub(crate) part_to: Vec<u32>,
@@ -51,8 +53,10 @@ pub(crate) struct SettledRow {
 /// A settled key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
+    /// The first with the amendments of all.
     pub(crate) sessions: Vec<Session>,
-    pub(crate) amendments: Vec<Amendment>,
+    /// Newest event time of the records they were evaluated from.
+    pub(crate) newest_event_at: u32,
 }
 
 /// Those of `keys` that are settled in `generation`.
@@ -62,7 +66,7 @@ pub(crate) async fn settled(
     generation: u32,
 ) -> Result<HashMap<SessionKey, Settled>, ApiError> {
     let rows = settled_rows(client, keys, generation).await?;
-    Ok(rows.into_iter().map(|(key, rows)| (key, Settled::of(rows))).collect())
+    Ok(rows.into_iter().map(|(key, rows)| (key, Settled::of(&rows))).collect())
 }
 
 /// The rows of the newest revision of each key. Older revisions go when ClickHouse merges, never part of the newest.
@@ -109,19 +113,12 @@ pub(crate) async fn insert_settled(
 }
 
 impl Settled {
-    fn of(rows: Vec<SettledRow>) -> Self {
-        let amendments = rows.first().map(SettledRow::amendments).unwrap_or_default();
-        Self { sessions: rows.iter().map(SettledRow::session).collect(), amendments }
-    }
-}
-
-impl Settled {
-    /// The sessions, the first with the amendments.
-    pub(crate) fn into_sessions(mut self) -> Vec<Session> {
-        if let Some(first) = self.sessions.first_mut() {
-            first.amendments = self.amendments;
+    fn of(rows: &[SettledRow]) -> Self {
+        let mut sessions: Vec<Session> = rows.iter().map(SettledRow::session).collect();
+        if let (Some(session), Some(row)) = (sessions.first_mut(), rows.first()) {
+            session.amendments = row.amendments();
         }
-        self.sessions
+        Self { sessions, newest_event_at: rows.first().map_or(0, |row| row.newest_event_at) }
     }
 }
 
@@ -131,6 +128,8 @@ pub(crate) struct Stamp<'a> {
     pub(crate) nas: &'a str,
     pub(crate) kind: u8,
     pub(crate) generation: u32,
+    /// Newest event time of its records.
+    pub(crate) newest_event_at: UnixTime,
 }
 
 /// The rows of an evaluated key, without revision and time.
@@ -166,6 +165,7 @@ impl SettledRow {
             stopped_at: seconds(stopped.0),
             terminate_cause: stopped.1.0,
             last_at: seconds(session.last_at()),
+            newest_event_at: seconds(stamp.newest_event_at),
             part_logins: parts.iter().map(|(login, _)| login.as_str().to_owned()).collect(),
             part_from: parts.iter().map(|(_, curve)| seconds(curve.starts_at())).collect(),
             part_to: parts.iter().map(|(_, curve)| seconds(curve.ends_at())).collect(),

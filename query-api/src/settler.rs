@@ -24,6 +24,7 @@ use crate::ApiError;
 use crate::query::{fetch, time};
 use crate::rules::{Published, Rules};
 use crate::settled::{SettledRow, insert_settled};
+pub(crate) use evaluate::newest_event;
 use follow::{Followed, Follower};
 pub use run::{LEASE, PUBLISHING, SettlerLease, run};
 

@@ -56,11 +56,7 @@ impl UsageQuery {
 ///
 /// # Errors
 /// It does: `to` is named.
-pub fn check_order(
-    params: &Params,
-    from: Option<UnixTime>,
-    to: Option<UnixTime>,
-) -> Result<(), ApiError> {
+pub fn check_order(params: &Params, from: Option<UnixTime>, to: Option<UnixTime>) -> Result<(), ApiError> {
     match (from, to) {
         (Some(from), Some(to)) if to <= from => {
             let text = params.text("to").unwrap_or_default();

@@ -150,6 +150,8 @@ CREATE TABLE IF NOT EXISTS settled_sessions {on_cluster}
     stopped_at        DateTime('UTC'),
     terminate_cause   UInt32,
     last_at           DateTime('UTC'),
+    -- Newest event time of the key's records.
+    newest_event_at   DateTime('UTC'),
     -- Whose it was, and when: more than one where User-Name changed.
     part_logins       Array(String),
     part_from         Array(UInt32),

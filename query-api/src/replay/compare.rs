@@ -10,7 +10,7 @@ use crate::ApiError;
 use crate::reading::{Extent, Keys, Session, Source, records, sessions_from};
 use crate::rules::Published;
 use crate::settled::{SettledRow, Stamp, rows, settled_rows};
-use crate::settler::SettlerParts;
+use crate::settler::{SettlerParts, newest_event};
 use crate::stored::{self, Match, Sort, StoredSession};
 
 /// Keys whose records are in memory at once.
@@ -157,7 +157,9 @@ impl Work {
         if !self.is_regular(watch) {
             let amendments = amendments(&self.records, &self.policies, watch);
             let (key, nas, kind) = (self.stored.key(), self.stored.nas.as_str(), self.stored.kind);
-            again.rows = rows(&Stamp { key, nas, kind, generation }, &evaluation, &amendments);
+            let newest_event_at = newest_event(&self.records);
+            let stamp = Stamp { key, nas, kind, generation, newest_event_at };
+            again.rows = rows(&stamp, &evaluation, &amendments);
             again.irregular = 1;
         }
         let was = was.get(&self.stored.key()).map(Vec::as_slice).unwrap_or_default();

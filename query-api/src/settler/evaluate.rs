@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use schema::SessionKey;
+use schema::{SessionKey, UnixTime};
 use tokio::task::spawn_blocking;
 use usage::{PolicyBook, PolicyHistory, Record, Watch, amendments, evaluate};
 
@@ -38,6 +38,11 @@ pub(super) async fn evaluated(
     Ok(computed.into_iter().filter(|rows| is_new(rows, &published)).collect())
 }
 
+/// The newest event time of records.
+pub(crate) fn newest_event(records: &[Record]) -> UnixTime {
+    records.iter().map(|record| record.at).max().unwrap_or_default()
+}
+
 struct Work {
     key: SessionKey,
     records: Vec<Record>,
@@ -50,7 +55,9 @@ impl Work {
     fn rows(&self, generation: u32, watch: Watch) -> Vec<SettledRow> {
         let evaluation = evaluate(&self.records, &self.policies);
         let amendments = amendments(&self.records, &self.policies, watch);
-        rows(&Stamp { key: self.key, nas: &self.nas, kind: self.kind, generation }, &evaluation, &amendments)
+        let newest_event_at = newest_event(&self.records);
+        let stamp = Stamp { key: self.key, nas: &self.nas, kind: self.kind, generation, newest_event_at };
+        rows(&stamp, &evaluation, &amendments)
     }
 }
 
