@@ -24,6 +24,7 @@ use crate::ApiError;
 use crate::query::{fetch, time};
 use crate::rules::{Published, Rules};
 use crate::settled::{SettledRow, insert_settled};
+use evaluate::Waiting;
 pub(crate) use evaluate::newest_event;
 use follow::{Followed, Follower};
 pub use run::{LEASE, PUBLISHING, SettlerLease, run};
@@ -93,7 +94,7 @@ pub struct Settler {
     follower: Follower,
     tails: HashMap<SessionKey, Tail>,
     /// Keys to evaluate.
-    pending: HashSet<SessionKey>,
+    pending: HashMap<SessionKey, Waiting>,
     /// When the newest record it has seen arrived, while there are more that it has not.
     behind: Option<UnixTime>,
     /// The last revision published.
@@ -122,7 +123,7 @@ impl Settler {
             parts,
             follower: Follower::default(),
             tails: HashMap::new(),
-            pending: HashSet::new(),
+            pending: HashMap::new(),
             behind: None,
             revision: 0,
             begun: false,
@@ -166,10 +167,12 @@ impl Settler {
         let mut done = Settlement { records: stretch.read, ..Settlement::default() };
         self.behind = stretch.more.then_some(stretch.arrived_to);
         while !self.pending.is_empty() {
-            let keys: Vec<SessionKey> = self.pending.iter().copied().take(KEYS_AT_ONCE).collect();
+            let next = self.pending.iter().take(KEYS_AT_ONCE);
+            let keys: Vec<(SessionKey, Waiting)> =
+                next.map(|(key, waiting)| (*key, waiting.clone())).collect();
             done.published += self.settle(&keys).await?;
             done.evaluated += keys.len() as u64;
-            keys.iter().for_each(|key| _ = self.pending.remove(key));
+            keys.iter().for_each(|(key, _)| _ = self.pending.remove(key));
         }
         if stretch.read > 0 && self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
             self.save().await?;
@@ -236,14 +239,15 @@ impl Settler {
                 }
             };
             if !regular {
-                self.pending.insert(followed.key);
+                let waiting = self.pending.entry(followed.key).or_insert_with(|| Waiting::of(followed));
+                waiting.note(record.at);
             }
         }
         Ok(())
     }
 
     /// Evaluates keys and publishes what is new of them; how many were.
-    async fn settle(&mut self, keys: &[SessionKey]) -> Result<u64, ApiError> {
+    async fn settle(&mut self, keys: &[(SessionKey, Waiting)]) -> Result<u64, ApiError> {
         let rules = self.parts.rules.current();
         let keys = evaluate::evaluated(&self.parts, self.watch, &rules.book, rules.generation, keys).await?;
         let published = keys.len() as u64;

@@ -37,6 +37,12 @@ impl Keys {
             last: time(stored.iter().map(|session| session.last_event_at).max().unwrap_or(0)),
         }
     }
+
+    /// With records of these event times, of which the rollups may not know yet.
+    pub(crate) fn reaching(self, first: UnixTime, last: UnixTime) -> Self {
+        let known = !self.numbers.is_empty();
+        Self { first: if known { self.first.min(first) } else { first }, last: self.last.max(last), ..self }
+    }
 }
 
 #[derive(Row, Deserialize)]

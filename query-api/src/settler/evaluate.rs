@@ -1,16 +1,38 @@
 //! Evaluating keys from all their records.
+//!
+//! Rollups are written after the records that they are made of, and where that is cut off not before the records are
+//! inserted again: what is evaluated is told by records alone.
 
 use std::collections::HashMap;
 
-use schema::{SessionKey, UnixTime};
+use schema::{SessionKey, SessionKind, UnixTime};
 use tokio::task::spawn_blocking;
 use usage::{PolicyBook, PolicyHistory, Record, Watch, amendments, evaluate};
 
 use super::SettlerParts;
+use super::follow::Followed;
 use crate::ApiError;
 use crate::reading::{Keys, records};
 use crate::settled::{SettledRow, Stamp, rows, settled_rows};
 use crate::stored::{self, Match, Sort, StoredSession};
+
+/// What the records that were followed tell of a key that waits to be evaluated.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    nas: String,
+    /// Least and greatest event time.
+    event_at: (UnixTime, UnixTime),
+}
+
+impl Waiting {
+    pub(super) fn of(followed: &Followed) -> Self {
+        Self { nas: followed.nas.clone(), event_at: (followed.record.at, followed.record.at) }
+    }
+
+    pub(super) fn note(&mut self, at: UnixTime) {
+        self.event_at = (self.event_at.0.min(at), self.event_at.1.max(at));
+    }
+}
 
 /// Rows of those of `keys` of which something new is to be published.
 pub(super) async fn evaluated(
@@ -18,19 +40,22 @@ pub(super) async fn evaluated(
     watch: Watch,
     book: &PolicyBook,
     generation: u32,
-    keys: &[SessionKey],
+    waiting: &[(SessionKey, Waiting)],
 ) -> Result<Vec<Vec<SettledRow>>, ApiError> {
-    let wanted = Match { keys: Some(keys), ..Match::default() };
+    let keys: Vec<SessionKey> = waiting.iter().map(|(key, _)| *key).collect();
+    let wanted = Match { keys: Some(&keys), ..Match::default() };
     let stored = stored::find(&parts.reader, &wanted, Sort::default(), None, None).await?;
     let all: Vec<&StoredSession> = stored.iter().collect();
-    let mut records = records(&parts.reader, &Keys::of(&all), keys, None).await?;
-    let published = settled_rows(&parts.reader, keys, generation).await?;
-    let work = |stored: &StoredSession| {
-        let (key, policies) = (stored.key(), book.of(&stored.nas).clone());
-        let (nas, kind) = (stored.nas.clone(), stored.kind);
-        Some(Work { key, records: records.remove(&key)?, policies, nas, kind })
+    let event_at = |(_, waiting): &(_, Waiting)| waiting.event_at;
+    let first = waiting.iter().map(|one| event_at(one).0).min().unwrap_or_default();
+    let last = waiting.iter().map(|one| event_at(one).1).max().unwrap_or_default();
+    let mut records = records(&parts.reader, &Keys::of(&all).reaching(first, last), &keys, None).await?;
+    let published = settled_rows(&parts.reader, &keys, generation).await?;
+    let work = |(key, waiting): &(SessionKey, Waiting)| {
+        let (nas, policies) = (waiting.nas.clone(), book.of(&waiting.nas).clone());
+        Some(Work { key: *key, records: records.remove(key)?, policies, nas, kind: SessionKind::SESSION.0 })
     };
-    let work: Vec<Work> = stored.iter().filter_map(work).collect();
+    let work: Vec<Work> = waiting.iter().filter_map(work).collect();
     // Evaluating is work for a processor, not for the runtime's threads.
     let computed = spawn_blocking(move || work.iter().map(|work| work.rows(generation, watch)).collect());
     let computed: Vec<Vec<SettledRow>> =

@@ -1,10 +1,12 @@
 //! What the model found: each stays as a test of its own.
 
+use std::collections::BTreeMap;
+
 use query_api::usage::{UsageQuery, summary};
 use schema::UnixTime;
 
 use crate::fixture::Fixture;
-use crate::settler::DAY;
+use crate::settler::{DAY, settler, used};
 use crate::traffic::{INTERIM, START, STOP, Said};
 
 const LOST_CARRIER: u32 = 2;
@@ -35,4 +37,25 @@ async fn a_session_counts_for_each_login_only_while_it_was_theirs_and_its_error_
         let found = counted(&fixture, login, DAY + from, DAY + to).await;
         assert_eq!(found, (sessions, errors), "{login} from {from} to {to}");
     }
+}
+
+#[tokio::test]
+async fn a_crash_between_records_and_their_rollups_leaves_nothing_unsettled() {
+    let mut fixture = Fixture::new().await;
+    let interim =
+        |after: u32, down| Said::new(INTERIM, "anna", "a", DAY + i64::from(after), after).octets(down, 0);
+    // The counters begin anew within one bucket: rollups do not show it.
+    let said =
+        [Said::new(START, "anna", "a", DAY, 0), interim(60, 500), interim(120, 100), interim(180, 900)];
+    let rows: Vec<_> = said.iter().map(|said| fixture.row(said)).collect();
+    fixture.insert(&rows).await;
+    for table in ["sessions", "usage_5m", "usage_1d"] {
+        let truncate = format!("TRUNCATE TABLE {table}");
+        fixture.target.client().query(&truncate).execute().await.unwrap();
+    }
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    // The exporter does not know of the records, and inserts them again.
+    fixture.insert(&rows).await;
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (1_400, 0));
 }
