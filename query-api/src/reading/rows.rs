@@ -38,10 +38,10 @@ impl Keys {
         }
     }
 
-    /// With records of these event times, of which the rollups may not know yet.
-    pub(crate) fn reaching(self, first: UnixTime, last: UnixTime) -> Self {
-        let known = !self.numbers.is_empty();
-        Self { first: if known { self.first.min(first) } else { first }, last: self.last.max(last), ..self }
+    /// With records of up to this event time, of which the rollups may not know yet; nor need they know all the keys.
+    pub(crate) fn reaching(self, last: UnixTime, keys: usize) -> Self {
+        let first = if self.numbers.len() < keys { UnixTime(0) } else { self.first };
+        Self { first, last: self.last.max(last), ..self }
     }
 }
 

@@ -20,17 +20,17 @@ use crate::stored::{self, Match, Sort, StoredSession};
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     nas: String,
-    /// Least and greatest event time.
-    event_at: (UnixTime, UnixTime),
+    /// Newest event time.
+    newest_at: UnixTime,
 }
 
 impl Waiting {
     pub(super) fn of(followed: &Followed) -> Self {
-        Self { nas: followed.nas.clone(), event_at: (followed.record.at, followed.record.at) }
+        Self { nas: followed.nas.clone(), newest_at: followed.record.at }
     }
 
     pub(super) fn note(&mut self, at: UnixTime) {
-        self.event_at = (self.event_at.0.min(at), self.event_at.1.max(at));
+        self.newest_at = self.newest_at.max(at);
     }
 }
 
@@ -46,10 +46,9 @@ pub(super) async fn evaluated(
     let wanted = Match { keys: Some(&keys), ..Match::default() };
     let stored = stored::find(&parts.reader, &wanted, Sort::default(), None, None).await?;
     let all: Vec<&StoredSession> = stored.iter().collect();
-    let event_at = |(_, waiting): &(_, Waiting)| waiting.event_at;
-    let first = waiting.iter().map(|one| event_at(one).0).min().unwrap_or_default();
-    let last = waiting.iter().map(|one| event_at(one).1).max().unwrap_or_default();
-    let mut records = records(&parts.reader, &Keys::of(&all).reaching(first, last), &keys, None).await?;
+    let newest_at = waiting.iter().map(|(_, waiting)| waiting.newest_at).max().unwrap_or_default();
+    let mut records =
+        records(&parts.reader, &Keys::of(&all).reaching(newest_at, keys.len()), &keys, None).await?;
     let published = settled_rows(&parts.reader, &keys, generation).await?;
     let work = |(key, waiting): &(SessionKey, Waiting)| {
         let (nas, policies) = (waiting.nas.clone(), book.of(&waiting.nas).clone());

@@ -41,8 +41,7 @@ impl Scene {
     }
 
     pub fn logins(&self) -> Vec<String> {
-        let both = |session: &Placed| [session.login(false), session.login(true)];
-        let mut logins: Vec<String> = self.placed.iter().flat_map(both).collect();
+        let mut logins: Vec<String> = self.placed.iter().flat_map(Placed::logins).collect();
         logins.sort();
         logins.dedup();
         logins
@@ -50,7 +49,7 @@ impl Scene {
 
     /// Those whose login this may be.
     pub fn of_login(&self, login: &str) -> Vec<Placed> {
-        let named = |session: &&Placed| session.login(false) == login || session.login(true) == login;
+        let named = |session: &&Placed| session.logins().iter().any(|name| name == login);
         self.placed.iter().filter(named).cloned().collect()
     }
 }

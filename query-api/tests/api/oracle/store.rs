@@ -21,15 +21,20 @@ pub async fn store(fixture: &Fixture, rows: &[RecordRow], seed: u64, settles: bo
     let mut random = StdRng::seed_from_u64(seed);
     let in_order = random.random_bool(0.3);
     let batches = batches(rows, in_order, &mut random);
+    let crash_at = Some(random.random_range(0..batches.len())).filter(|_| random.random_bool(0.15));
     let mut working: Option<Settler> = None;
-    for batch in &batches {
+    for (number, batch) in batches.iter().enumerate() {
         if random.random_bool(0.2) {
             // No answer came: whether it was stored is not known, so it is inserted again.
             cut_off(fixture.insert(batch), random.random_range(1..30)).await;
         }
         fixture.insert(batch).await;
         if random.random_bool(0.2) {
-            fixture.insert(batches.choose(&mut random).unwrap()).await;
+            let told = if in_order { &batches[..=number] } else { &batches[..] };
+            fixture.insert(told.choose(&mut random).unwrap()).await;
+        }
+        if crash_at == Some(number) {
+            lose_rollups(fixture).await;
         }
         if settles && random.random_bool(0.5) {
             // One that goes on waits for numbers that are missing.
@@ -38,9 +43,22 @@ pub async fn store(fixture: &Fixture, rows: &[RecordRow], seed: u64, settles: bo
             let done = cut_off(settler.settle_pending(), steps).await;
             working = done.map(Result::unwrap).map(|_| settler);
         }
+        if crash_at == Some(number) {
+            for batch in &batches[..=number] {
+                fixture.insert(batch).await;
+            }
+        }
     }
     if settles {
         new_settler(fixture).settle_pending().await.unwrap();
+    }
+}
+
+/// As after a crash before the views had written anything. Whoever exported the records inserts them again.
+pub async fn lose_rollups(fixture: &Fixture) {
+    for table in ["sessions", "usage_5m", "usage_1d"] {
+        let truncate = format!("TRUNCATE TABLE {table}");
+        fixture.target.client().query(&truncate).execute().await.unwrap();
     }
 }
 

@@ -234,6 +234,12 @@ impl Placed {
         if renamed { format!("{}-new", self.login) } else { self.login.clone() }
     }
 
+    /// Its login, and the one it has for a while.
+    pub fn logins(&self) -> Vec<String> {
+        let renamed = matches!(self.session.oddity, Oddity::Renamed(..));
+        if renamed { vec![self.login(false), self.login(true)] } else { vec![self.login(false)] }
+    }
+
     /// Whether its Stop arrived.
     pub fn stopped(&self) -> bool {
         let heard = self.session.reports.last().is_some_and(|report| !report.fate.lost);
