@@ -42,14 +42,18 @@ pub(super) async fn tails(
             continue;
         }
         let settled = settled(&parts.reader, &keys, rules.generation).await?;
-        let spreads = spreads(&parts.reader, &keys).await?;
+        let mut spreads = spreads(&parts.reader, &keys).await?;
+        // Rollups are written after records, if need be when those are inserted again.
+        let unwritten: Vec<SessionKey> =
+            keys.iter().copied().filter(|key| !spreads.contains_key(key)).collect();
+        spreads.extend(spreads_of_records(&parts.reader, &unwritten).await?);
         for row in earlier {
             let key = SessionKey(row.session_key);
             let record = Record::from(&row);
             let policy = rules.book.of(&row.nas).at(record.started_at().unwrap_or(record.at));
             let spread = spreads.get(&key).filter(|_| !settled.contains(&key));
-            let tail = match spread {
-                Some(starts) => Tail::resumed(&record, *starts, policy, watch),
+            let tail = match spread.and_then(Spread::of_regular) {
+                Some(starts) => Tail::resumed(&record, starts, policy, watch),
                 None => Tail::irregular(&record, policy, watch),
             };
             tails.insert(key, tail);
@@ -88,16 +92,43 @@ async fn settled(
     Ok(rows.into_iter().map(|row| SessionKey(row.session_key)).collect())
 }
 
-/// Least and greatest start of the keys that one collector heard for one login.
-async fn spreads(
-    reader: &Client,
-    keys: &[SessionKey],
-) -> Result<HashMap<SessionKey, (UnixTime, UnixTime)>, ApiError> {
+/// What rollups tell of the keys that they know.
+async fn spreads(reader: &Client, keys: &[SessionKey]) -> Result<HashMap<SessionKey, Spread>, ApiError> {
     let sql = "SELECT s.session_key AS session_key, toUInt32(min(s.min_started_at)) AS first, \
                toUInt32(max(s.max_started_at)) AS last, \
                uniqExact(s.login) = 1 AND length(groupUniqArrayArray(s.collectors)) = 1 AS regular \
                FROM sessions AS s WHERE s.session_key IN ? GROUP BY session_key";
+    by_key(reader, sql, keys).await
+}
+
+/// The same from the records themselves.
+async fn spreads_of_records(
+    reader: &Client,
+    keys: &[SessionKey],
+) -> Result<HashMap<SessionKey, Spread>, ApiError> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "SELECT r.session_key AS session_key, toUInt32(min(r.started_at)) AS first, \
+               toUInt32(max(r.started_at)) AS last, \
+               uniqExact(r.login) = 1 AND uniqExact(r.collector) = 1 AS regular FROM accounting_records AS r \
+               WHERE r.session_key IN ? AND r.status_type IN (1, 2, 3) AND r.kind = 0 AND toUInt32(r.started_at) != 0 \
+               GROUP BY session_key";
+    by_key(reader, sql, keys).await
+}
+
+async fn by_key(
+    reader: &Client,
+    sql: &str,
+    keys: &[SessionKey],
+) -> Result<HashMap<SessionKey, Spread>, ApiError> {
     let rows = fetch::<Spread>(reader.query(sql).bind(numbers(keys))).await?;
-    let regular = rows.into_iter().filter(|row| row.regular != 0);
-    Ok(regular.map(|row| (SessionKey(row.session_key), (time(row.first), time(row.last)))).collect())
+    Ok(rows.into_iter().map(|row| (SessionKey(row.session_key), row)).collect())
+}
+
+impl Spread {
+    /// Least and greatest start, where one collector heard the session for one login.
+    fn of_regular(&self) -> Option<(UnixTime, UnixTime)> {
+        (self.regular != 0).then(|| (time(self.first), time(self.last)))
+    }
 }

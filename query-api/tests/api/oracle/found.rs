@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use query_api::usage::{UsageQuery, summary};
 use schema::UnixTime;
 
-use super::store::lose_rollups;
+use super::store::{lose_rollups, published};
 use crate::fixture::Fixture;
 use crate::settler::{DAY, settler, used};
 use crate::traffic::{INTERIM, START, STOP, Said};
@@ -57,4 +57,18 @@ async fn a_crash_between_records_and_their_rollups_leaves_nothing_unsettled() {
     settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
     assert_eq!(used(&fixture, "anna", DAY, DAY + 86_400).await, (1_400, 0));
     assert_eq!(used(&fixture, "anna", DAY, DAY + 1_500).await, (200, 0));
+}
+
+#[tokio::test]
+async fn a_regular_session_stays_one_for_a_settler_that_begins_before_its_rollups_are_written() {
+    let mut fixture = Fixture::new().await;
+    let said = [Said::new(START, "anna", "a", DAY, 0), Said::new(STOP, "anna", "a", DAY + 600, 600)];
+    let rows: Vec<_> = said.iter().map(|said| fixture.row(said)).collect();
+    fixture.insert(&rows[..1]).await;
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    fixture.insert(&rows[1..]).await;
+    lose_rollups(&fixture).await;
+    let done = settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    assert_eq!((done.records, done.evaluated), (1, 0));
+    assert_eq!(published(&fixture).await, Vec::<String>::new());
 }

@@ -28,7 +28,14 @@ pub async fn store(fixture: &Fixture, rows: &[RecordRow], seed: u64, settles: bo
             // No answer came: whether it was stored is not known, so it is inserted again.
             cut_off(fixture.insert(batch), random.random_range(1..30)).await;
         }
-        fixture.insert(batch).await;
+        if settles && random.random_bool(0.3) {
+            // The settler sees the records before their rollups, and some before others.
+            let mut settler = new_settler(fixture);
+            let (settled, ()) = tokio::join!(settler.settle_pending(), fixture.insert(batch));
+            settled.unwrap();
+        } else {
+            fixture.insert(batch).await;
+        }
         if random.random_bool(0.2) {
             let told = if in_order { &batches[..=number] } else { &batches[..] };
             fixture.insert(told.choose(&mut random).unwrap()).await;
