@@ -144,6 +144,8 @@ impl RecordFlags {
     pub const OCTETS_MISSING: Self = Self(1 << 10);
     /// An Interim-Update or Stop came without Acct-Session-Time.
     pub const SESSION_TIME_MISSING: Self = Self(1 << 13);
+    /// A Stop tells that nothing was counted, as some NASes do where a session was cut off.
+    pub const ZERO_STOP: Self = Self(1 << 14);
     /// A text attribute is not UTF-8; its text column holds it with replacement characters, `attributes` as sent.
     pub const NOT_UTF8: Self = Self(1 << 11);
     /// An attribute has a length its type does not allow; it is kept raw and not interpreted.

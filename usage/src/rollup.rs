@@ -4,9 +4,9 @@
 //! fall, these are the bucket's first and last sample, and at a boundary between buckets they are the adjacent samples.
 //! Where a boundary falls between the first and last sample *of one bucket*, that bucket's records are needed.
 //!
-//! A fall between buckets shows. A fall within one bucket does not; where counters may have wrapped there unseen, the
-//! session is not taken for clean. Not seen is a reset within one bucket after which more is counted than before it, all
-//! in that bucket.
+//! A fall between buckets shows, and that to zero in a Stop. Other falls within one bucket do not; where counters may have
+//! wrapped there unseen, the session is not taken for clean. Not seen is a reset within one bucket after which more is
+//! counted than before it, or nothing more is told, all in that bucket.
 
 use schema::{Octets, RecordFlags, UnixTime};
 
@@ -85,6 +85,10 @@ impl SessionView {
         }
         if latest.since(started_at) > START_TOLERANCE {
             return Err(Dirty::Starts);
+        }
+        let counted = |bucket: &Bucket| bucket.counters.1 != RawCounters::default();
+        if flags.has(RecordFlags::ZERO_STOP) && buckets.iter().any(counted) {
+            return Err(Dirty::Fall);
         }
         let policy = policies.at(started_at);
         check_steps(&buckets, policy)?;

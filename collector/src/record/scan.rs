@@ -110,6 +110,7 @@ impl<'a> Scan<'a> {
     pub(super) fn flags(&self, status: StatusType) -> RecordFlags {
         let octets = self.input().octets.is_some() || self.output().octets.is_some();
         let gigawords = self.input().whole || self.output().whole;
+        let nothing = self.counters() == Some(RawCounters::default());
         let reports = matches!(status, StatusType::INTERIM_UPDATE | StatusType::STOP);
         [
             (self.session_time.is_some(), RecordFlags::SESSION_TIME),
@@ -118,6 +119,7 @@ impl<'a> Scan<'a> {
             (self.acct_session_id.is_some_and(|id| !id.is_empty()), RecordFlags::SESSION_ID),
             (status == StatusType::START, RecordFlags::START),
             (status == StatusType::STOP, RecordFlags::STOP),
+            (status == StatusType::STOP && nothing, RecordFlags::ZERO_STOP),
             (reports && !octets, RecordFlags::OCTETS_MISSING),
             (reports && self.session_time.is_none(), RecordFlags::SESSION_TIME_MISSING),
             (self.bad_attribute || self.vendor.bad, RecordFlags::BAD_ATTRIBUTE),

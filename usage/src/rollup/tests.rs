@@ -178,3 +178,14 @@ fn lacking_counters_and_unbelievable_times_are_dirty() {
         assert_eq!(view(vec![row]), Err(Dirty::Flags));
     }
 }
+
+#[test]
+fn a_stop_of_zero_shows_in_the_bucket_of_the_report_before_it() {
+    let records = [record(1, 0, 0, (0, 0)), record(2, 310, 0, (50, 7)), record(3, 340, 0, (0, 0))];
+    let mut told = buckets(&records, 300);
+    assert_eq!(view(told.clone()).map(|_| ()), Ok(()), "unless the Stop says so");
+    told[2].flags |= RecordFlags::STOP | RecordFlags::ZERO_STOP;
+    assert_eq!(view(told.clone()).map(|_| ()), Err(Dirty::Fall));
+    told.remove(1);
+    assert_eq!(view(told).map(|_| ()), Ok(()), "nothing was ever counted");
+}

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use query_api::usage::{UsageQuery, summary};
 use schema::UnixTime;
 
-use super::store::{lose_rollups, published};
+use super::STEPS;
+use super::compare::compare;
+use super::scene::Scene;
+use super::store::{lose_rollups, published, world};
+use super::world::{End, Fate, Key, Manner, Oddity, Report, Season, Session};
 use crate::fixture::Fixture;
 use crate::settler::{DAY, settler, used};
 use crate::traffic::{INTERIM, START, STOP, Said};
@@ -71,4 +75,23 @@ async fn a_regular_session_stays_one_for_a_settler_that_begins_before_its_rollup
     let done = settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
     assert_eq!((done.records, done.evaluated), (1, 0));
     assert_eq!(published(&fixture).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_stop_of_zero_takes_nothing_away_next_to_the_last_report_either() {
+    let fixture = world().await;
+    let report = |step, up| Report { step, down: up * 9, up, fate: Fate::default() };
+    let session = Session {
+        manner: Manner::Timestamps,
+        start: 18_604,
+        reports: vec![report(296, 8_389_598), report(44, 4_864_109)],
+        start_fate: Fate::default(),
+        start_again: None,
+        oddity: Oddity::None,
+        end: End::ZeroStop,
+    };
+    let key = Key { sessions: vec![session], twins: false, reused: false, service: false };
+    let scene = Scene::of(&[key], Season::Autumn, &fixture);
+    fixture.insert(&scene.rows).await;
+    compare(&fixture, &scene, 0, &STEPS).await;
 }

@@ -70,7 +70,7 @@ impl Manner {
 }
 
 /// What becomes of a report.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fate {
     pub lost: bool,
     /// Seconds by which its time is told too late: it waited within the NAS.
