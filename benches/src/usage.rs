@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use query_api::sessions::explain::{ExplainQuery, explain};
 use query_api::sessions::{SessionFilter, list};
 use query_api::settler::{Settler, SettlerParts};
@@ -17,6 +17,9 @@ use crate::place::Place;
 /// Options of `usage`.
 #[derive(Args)]
 pub struct UsageArgs {
+    /// What to measure; everything, unless named.
+    #[arg(value_enum)]
+    what: Vec<What>,
     /// Logins of the greater of the two totals; the lesser has a tenth.
     #[arg(long, default_value_t = 100_000)]
     logins: u64,
@@ -25,11 +28,29 @@ pub struct UsageArgs {
     irregular: u64,
 }
 
-/// Runs them all.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// A session of a month, record by record.
+    Explain,
+    /// Everyone's totals of a month.
+    Totals,
+    /// Sessions that rollups cannot tell.
+    Settling,
+}
+
+/// Runs them.
 pub async fn run(args: UsageArgs) -> anyhow::Result<()> {
-    explained().await?;
-    summed(args.logins).await?;
-    settled(args.irregular).await
+    let wanted = |what| args.what.is_empty() || args.what.contains(&what);
+    if wanted(What::Explain) {
+        explained().await?;
+    }
+    if wanted(What::Totals) {
+        summed(args.logins).await?;
+    }
+    if wanted(What::Settling) {
+        settled(args.irregular).await?;
+    }
+    Ok(())
 }
 
 /// Median and greatest of several runs.

@@ -33,6 +33,8 @@ pub use run::{LEASE, PUBLISHING, SettlerLease, run};
 const KEYS_AT_ONCE: usize = 100;
 /// Sessions silent for so many seconds are looked up again if they go on.
 const FORGET_AFTER: i64 = 86_400;
+/// How long keys wait to be evaluated while there are more records to follow, which may be of the same keys.
+const DEFER: Duration = Duration::from_secs(30);
 /// Time between two notes of how far it has come.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// Remembered sessions above which silent ones are forgotten.
@@ -95,6 +97,8 @@ pub struct Settler {
     tails: HashMap<SessionKey, Tail>,
     /// Keys to evaluate.
     pending: HashMap<SessionKey, Waiting>,
+    /// When all that waited had been evaluated.
+    evaluated_at: Instant,
     /// When the newest record it has seen arrived, while there are more that it has not.
     behind: Option<UnixTime>,
     /// The last revision published.
@@ -124,6 +128,7 @@ impl Settler {
             follower: Follower::default(),
             tails: HashMap::new(),
             pending: HashMap::new(),
+            evaluated_at: Instant::now(),
             behind: None,
             revision: 0,
             begun: false,
@@ -159,20 +164,15 @@ impl Settler {
         }
     }
 
-    /// Follows the next records and settles what they make necessary.
+    /// Follows the next records and settles what they make necessary; from a backlog, once most of it has been followed.
     pub(crate) async fn step(&mut self) -> Result<Settlement, ApiError> {
         self.begin().await?;
         let stretch = self.follower.next(&self.parts.reader).await?;
         self.note(&stretch.records).await?;
         let mut done = Settlement { records: stretch.read, ..Settlement::default() };
         self.behind = stretch.more.then_some(stretch.arrived_to);
-        while !self.pending.is_empty() {
-            let next = self.pending.iter().take(KEYS_AT_ONCE);
-            let keys: Vec<(SessionKey, Waiting)> =
-                next.map(|(key, waiting)| (*key, waiting.clone())).collect();
-            done.published += self.settle(&keys).await?;
-            done.evaluated += keys.len() as u64;
-            keys.iter().for_each(|(key, _)| _ = self.pending.remove(key));
+        if !stretch.more || self.evaluated_at.elapsed() >= DEFER {
+            self.evaluate(&mut done).await?;
         }
         if stretch.read > 0 && self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
             self.save().await?;
@@ -181,9 +181,23 @@ impl Settler {
         Ok(done)
     }
 
+    /// Settles all keys that wait.
+    async fn evaluate(&mut self, done: &mut Settlement) -> Result<(), ApiError> {
+        while !self.pending.is_empty() {
+            let next = self.pending.iter().take(KEYS_AT_ONCE);
+            let keys: Vec<(SessionKey, Waiting)> =
+                next.map(|(key, waiting)| (*key, waiting.clone())).collect();
+            done.published += self.settle(&keys).await?;
+            done.evaluated += keys.len() as u64;
+            keys.iter().for_each(|(key, _)| _ = self.pending.remove(key));
+        }
+        self.evaluated_at = Instant::now();
+        Ok(())
+    }
+
     /// Notes how far it has come, so that the next settler goes on there. What it then reads again changes nothing.
     pub(crate) async fn save(&mut self) -> Result<(), ApiError> {
-        if self.begun {
+        if self.begun && self.pending.is_empty() {
             self.follower.save(&self.parts.writer).await?;
             self.saved_at = Some(Instant::now());
         }
