@@ -109,8 +109,11 @@ impl Follower {
             let cursor = self.cursors.entry(reach.collector.clone()).or_default();
             cursor.before = cursor.lsn;
             if reach.upto > cursor.lsn {
-                let rows = read(reader, &reach.collector, cursor.lsn).await?;
-                let rows = cursor.advance(rows, reach.upto);
+                let mut rows = read(reader, &reach.collector, cursor.lsn).await?;
+                rows.dedup_by_key(|row| row.lsn);
+                let numbers: Vec<u64> = rows.iter().map(|row| row.lsn).collect();
+                cursor.advance(&numbers, reach.upto);
+                rows.retain(|row| row.lsn <= cursor.lsn);
                 stretch.read += rows.len() as u64;
                 stretch.more |= !rows.is_empty() && reach.upto > cursor.lsn;
                 let arrived_to = rows.last().map(|row| UnixMicros(row.arrived_at).seconds());
@@ -149,30 +152,26 @@ async fn read(reader: &Client, collector: &str, after: u64) -> Result<Vec<Record
 }
 
 impl Cursor {
-    /// The rows up to the first number that is still waited for.
-    fn advance(&mut self, mut rows: Vec<RecordRow>, upto: u64) -> Vec<RecordRow> {
-        rows.dedup_by_key(|row| row.lsn);
+    /// Goes on over `numbers` (ascending) to the last before one that is still waited for. What lies beyond `upto` came while
+    /// the others were read: there may be more between them.
+    fn advance(&mut self, numbers: &[u64], upto: u64) {
         let end = self.lsn.saturating_add(AT_ONCE).min(upto);
-        let numbers = rows.iter().map(|row| row.lsn);
-        let missing =
-            (self.lsn + 1..=end).zip(numbers.chain([u64::MAX])).find(|(expected, found)| expected != found);
-        let Some((missing, _)) = missing else {
-            *self = Self { lsn: end, before: self.before, missing_since: None };
-            return rows;
+        let found = numbers.iter().copied().chain([u64::MAX]);
+        let missing = (self.lsn + 1..=end).zip(found).find(|(expected, found)| expected != found);
+        let Some((missing, found)) = missing else {
+            (self.lsn, self.missing_since) = (end, None);
+            return;
         };
         if missing > self.lsn + 1 {
-            rows.retain(|row| row.lsn < missing);
-            *self = Self { lsn: missing - 1, before: self.before, missing_since: None };
-            return rows;
+            (self.lsn, self.missing_since) = (missing - 1, None);
+            return;
         }
         let since = *self.missing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < WAIT {
-            return Vec::new();
+        if since.elapsed() >= WAIT {
+            // It never comes: go on with what there is.
+            (self.lsn, self.missing_since) = ((found - 1).min(end), None);
+            self.advance(numbers, upto);
         }
-        // It never comes: go on with what there is.
-        self.lsn = rows.first().map_or(end, |row| row.lsn - 1);
-        self.missing_since = None;
-        self.advance(rows, upto)
     }
 }
 
@@ -184,5 +183,34 @@ impl Followed {
             nas: row.nas.clone(),
             record: Record::from(row),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_while_records_were_read_is_followed_after_what_is_between() {
+        let mut cursor = Cursor { lsn: 4, ..Cursor::default() };
+        cursor.advance(&[5, 6, 9], 6);
+        assert_eq!(cursor.lsn, 6);
+        cursor.advance(&[7, 8, 9], 9);
+        assert_eq!(cursor.lsn, 9);
+    }
+
+    #[test]
+    fn a_missing_number_is_waited_for_and_then_passed_over() {
+        let mut cursor = Cursor::default();
+        cursor.advance(&[1, 2, 4], 5);
+        assert_eq!(cursor.lsn, 2);
+        cursor.advance(&[4], 5);
+        assert_eq!(cursor.lsn, 2, "for a while");
+        cursor.missing_since = cursor.missing_since.and_then(|since| since.checked_sub(WAIT));
+        cursor.advance(&[4], 5);
+        assert_eq!(cursor.lsn, 4, "but not forever");
+        cursor.missing_since = Instant::now().checked_sub(WAIT);
+        cursor.advance(&[8], 5);
+        assert_eq!(cursor.lsn, 5, "nor beyond what was there");
     }
 }
