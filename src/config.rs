@@ -13,6 +13,7 @@ use query_api::HttpConfig;
 use query_api::retention::RetentionConfig;
 use serde::Deserialize;
 use subscribers::DatabaseConfig;
+use usage::Calendar;
 
 /// Prefix of the environment's overrides.
 const PREFIX: &str = "RADTALLY_";
@@ -25,6 +26,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The provider's time zone (IANA): where days and months begin.
     pub timezone: Tz,
+    /// What was used before is not counted: RFC 3339, or a local date.
+    pub usage_starts_at: Option<String>,
     /// Where packets come in.
     pub accounting: AccountingConfig,
     /// The journal.
@@ -52,6 +55,7 @@ impl Default for Config {
         Self {
             data_dir: "data".into(),
             timezone: Tz::UTC,
+            usage_starts_at: None,
             accounting: AccountingConfig::default(),
             journal: JournalSettings::default(),
             exporter: ExporterConfig::default(),
@@ -148,7 +152,18 @@ impl Config {
             );
         }
         NasSettings::new(&self.nas)?;
+        self.calendar()?;
         Ok(self)
+    }
+
+    /// The provider's calendar.
+    pub fn calendar(&self) -> anyhow::Result<Calendar> {
+        let calendar = Calendar::new(self.timezone);
+        let Some(text) = &self.usage_starts_at else { return Ok(calendar) };
+        let Some(time) = calendar.instant(text) else {
+            bail!("usage_starts_at: \"{text}\" is no time: 2026-01-31 or 2026-01-31T00:00:00Z is expected");
+        };
+        Ok(calendar.counting_since(time))
     }
 }
 
@@ -208,10 +223,21 @@ mod tests {
             ("timezone = \"Mars/Olympus\"", "Mars/Olympus"),
             ("[[client]]\nname = \"a\"\nsource = \"10.0.0.300\"\nsecret = \"x\"", "10.0.0.300"),
             ("[clickhouse]\nurl = \"ftp://x\"", "ftp://x"),
+            ("usage_starts_at = \"yesterday\"", "yesterday"),
         ] {
             let error = format!("{:#}", parse(text, &[]).unwrap_err());
             assert!(error.contains(value), "{error}");
         }
+    }
+
+    #[test]
+    fn usage_starts_on_a_local_day_or_at_an_instant() {
+        let starts_at = |text: &str| {
+            let text = format!("timezone = \"Africa/Lagos\"\nusage_starts_at = \"{text}\"");
+            parse(&text, &[]).unwrap().calendar().unwrap().usage_starts_at().to_string()
+        };
+        assert_eq!(starts_at("2026-02-01"), "2026-01-31T23:00:00Z");
+        assert_eq!(starts_at("2026-02-01T06:00:00+01:00"), "2026-02-01T05:00:00Z");
     }
 
     #[test]

@@ -13,7 +13,6 @@ use schema::clickhouse::{Target, migrate};
 use subscribers::Directory;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use usage::Calendar;
 
 use crate::config::Config;
 use crate::reach::reach;
@@ -64,7 +63,7 @@ async fn replay(
     let parts = SettlerParts {
         writer: target.client(),
         reader: target.reader(),
-        calendar: Calendar::new(config.timezone),
+        calendar: config.calendar()?,
         rules: query_api::Rules::default(),
         policies: NasSettings::new(&config.nas)?.policies().clone(),
         watching_since: None,
@@ -105,7 +104,7 @@ async fn show(replay: &Replay, csv: Option<&Path>, config: &Config) -> anyhow::R
         println!("Usage of {} logins changes:", logins.len());
         println!("{:<32} {:>8} {:>20} {:>20}", "login", "month", "download", "upload");
     }
-    let calendar = Calendar::new(config.timezone);
+    let calendar = config.calendar()?;
     let month = |one: &Difference| calendar.local(one.month).format("%Y-%m").to_string();
     let shown = usize::try_from(SHOWN).unwrap_or(usize::MAX);
     for one in all.iter().take(shown) {

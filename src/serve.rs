@@ -28,7 +28,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
-use usage::Calendar;
 
 use crate::config::Config;
 use crate::reach::{leave_access, reach, supervisor, target};
@@ -82,7 +81,7 @@ pub fn on_signal() -> anyhow::Result<CancellationToken> {
 /// Runs the whole service until `shutdown`.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     fs::create_dir_all(&config.data_dir).with_context(|| format!("making {}", config.data_dir.display()))?;
-    let calendar = Calendar::new(config.timezone);
+    let calendar = config.calendar()?;
     let health = HealthBoard::default();
     let metrics = install_metrics()?;
     let supervisor = supervisor(&config)?;

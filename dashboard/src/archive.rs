@@ -110,6 +110,7 @@ impl Archive<'_> {
                     format::octets(octets)
                 )
             }),
+            counted_since: summary.counted_since.map(|since| format::local(since, self.deps.calendar.zone())),
             amended: amended(
                 summary.amended_at,
                 (summary.amended_download_octets, summary.amended_upload_octets),

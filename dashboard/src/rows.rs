@@ -24,6 +24,8 @@ pub(crate) struct Summary {
     pub(crate) upload_exact: String,
     /// What is computed rather than reported, where anything is.
     pub(crate) estimated: Option<String>,
+    /// Since when usage counts, where that is within the period.
+    pub(crate) counted_since: Option<String>,
     /// What late data changed, where it did.
     pub(crate) amended: Option<String>,
     /// The newest report.

@@ -1,11 +1,11 @@
 //! Query parameters: each resource lists the names it knows; whatever is wrong is said by name and value.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use axum::extract::Query;
 use axum::http::Uri;
-use chrono::{DateTime, NaiveDate};
 use schema::UnixTime;
 use usage::Calendar;
 
@@ -77,7 +77,7 @@ impl Params {
     /// It is neither.
     pub fn time(&self, name: &'static str, calendar: Calendar) -> Result<Option<UnixTime>, ApiError> {
         self.read(name, |text| {
-            instant(text, calendar).ok_or_else(|| {
+            calendar.instant(&unspaced(text)).ok_or_else(|| {
                 format!("\"{text}\" is no time: RFC 3339 (2026-01-31T00:00:00Z) or a date (2026-01-31) is expected")
             })
         })
@@ -127,16 +127,12 @@ pub(crate) fn bad(name: &'static str, value: &str, reason: impl Into<String>) ->
     ApiError::BadParameter { name, value: value.to_owned(), reason: reason.into() }
 }
 
-fn instant(text: &str, calendar: Calendar) -> Option<UnixTime> {
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Some(calendar.day(date).starts_at);
+/// A time whose offset's "+" was not escaped and so arrived as a space.
+fn unspaced(text: &str) -> Cow<'_, str> {
+    match text.rsplit_once(' ') {
+        Some((time, offset)) if time.len() > "2026-01-31T".len() => format!("{time}+{offset}").into(),
+        _ => text.into(),
     }
-    // An unescaped "+" of the offset arrives as a space.
-    let text = match text.rsplit_once(' ') {
-        Some((time, offset)) if time.len() > "2026-01-31T".len() => format!("{time}+{offset}"),
-        _ => text.to_owned(),
-    };
-    DateTime::parse_from_rfc3339(&text).ok().map(|time| UnixTime(time.timestamp()))
 }
 
 #[cfg(test)]

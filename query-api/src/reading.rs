@@ -40,6 +40,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    fn count_since(&mut self, time: UnixTime, first_day: UnixTime) {
+        for (_, curve) in &mut self.curves {
+            *curve = std::mem::take(curve).counted_since(time);
+        }
+        self.amendments.retain(|amendment| amendment.day >= first_day);
+    }
+
     /// The newest sample.
     pub(crate) fn last_at(&self) -> UnixTime {
         self.curves.iter().map(|(_, curve)| curve.ends_at()).max().unwrap_or(self.started_at)
@@ -100,7 +107,12 @@ pub(crate) async fn sessions_from(
     stored: &[StoredSession],
     extent: Extent<'_>,
 ) -> Result<HashMap<SessionKey, Vec<Session>>, ApiError> {
-    let mut found = HashMap::with_capacity(stored.len());
+    let since = source.calendar.usage_starts_at();
+    let extent = Extent { period: (extent.period.0.max(since), extent.period.1.max(since)), ..extent };
+    let mut boundaries: Vec<UnixTime> = extent.boundaries.iter().map(|time| since.max(*time)).collect();
+    boundaries.dedup();
+    let extent = Extent { boundaries: &boundaries, ..extent };
+    let mut found: HashMap<SessionKey, Vec<Session>> = HashMap::with_capacity(stored.len());
     for stored in stored.chunks(query::KEYS_PER_QUERY) {
         let keys: Vec<SessionKey> = stored.iter().map(StoredSession::key).collect();
         let mut settled = settled(source.client, &keys, source.rules.generation).await?;
@@ -116,6 +128,8 @@ pub(crate) async fn sessions_from(
             found.extend(unsettled(source, &rest, extent).await?);
         }
     }
+    let first_day = source.calendar.day_of(since).starts_at;
+    found.values_mut().flatten().for_each(|session| session.count_since(since, first_day));
     Ok(found)
 }
 

@@ -53,6 +53,8 @@ pub struct Curve {
     cut_from: Option<UnixTime>,
     /// Where it ends: times are clamped to it.
     to: UnixTime,
+    /// What lies before is not counted, though the session was on.
+    counted_since: UnixTime,
 }
 
 impl Curve {
@@ -70,7 +72,7 @@ impl Curve {
             same
         });
         let to = samples.last().map_or(start, |last| last.at);
-        Self { samples: samples.into(), cut_from: None, to }
+        Self { samples: samples.into(), cut_from: None, to, counted_since: UnixTime(0) }
     }
 
     /// The same curve, of which only `[from, to)` counts.
@@ -83,6 +85,12 @@ impl Curve {
         }
         self.to = self.to.min(to).max(self.starts_at());
         self
+    }
+
+    /// The same curve, which does not count what was used before `time`.
+    #[must_use]
+    pub fn counted_since(self, time: UnixTime) -> Self {
+        Self { counted_since: time, ..self }
     }
 
     /// The samples.
@@ -106,7 +114,7 @@ impl Curve {
     /// V(t).
     #[must_use]
     pub fn value_at(&self, time: UnixTime) -> Sample {
-        let time = self.cut_from.map_or(time, |from| time.max(from)).min(self.to);
+        let time = self.cut_from.map_or(time, |from| time.max(from)).max(self.counted_since).min(self.to);
         let after = self.samples.partition_point(|sample| sample.at <= time);
         match (after.checked_sub(1).and_then(|before| self.samples.get(before)), self.samples.get(after)) {
             (None, _) => Sample { at: time, ..Sample::default() },
@@ -118,6 +126,7 @@ impl Curve {
     /// What lies in `[from, to)`.
     #[must_use]
     pub fn usage(&self, from: UnixTime, to: UnixTime) -> Usage {
+        let from = from.max(self.counted_since);
         if to <= from {
             return Usage::default();
         }
@@ -219,6 +228,18 @@ mod tests {
         let curve = Curve::new(UnixTime(100), vec![sample(100, 7, 0)]);
         assert_eq!(curve.usage(UnixTime(0), UnixTime(200)).download, Octets(7));
         assert_eq!(curve.usage(UnixTime(101), UnixTime(200)).download, Octets(0));
+    }
+
+    #[test]
+    fn what_lies_before_usage_counts_is_nobodys() {
+        let whole = Curve::new(UnixTime(0), vec![sample(300, 100, 0), sample(600, 300, 0)]);
+        let curve = whole.clone().counted_since(UnixTime(150));
+        assert_eq!(curve.usage(UnixTime(0), UnixTime(150)), Usage::default());
+        assert_eq!(curve.usage(UnixTime(0), UnixTime(900)), whole.usage(UnixTime(150), UnixTime(900)));
+        assert_eq!(curve.value_at(UnixTime(0)), sample(150, 50, 0));
+        assert_eq!((curve.starts_at(), curve.ends_at()), (UnixTime(0), UnixTime(600)));
+        let gone = whole.counted_since(UnixTime(700));
+        assert_eq!(gone.usage(UnixTime(0), UnixTime(900)), Usage::default());
     }
 
     fn curves() -> impl Strategy<Value = Curve> {

@@ -86,17 +86,39 @@ impl fmt::Display for Step {
     }
 }
 
-/// Instants of a time zone's days, weeks and months.
+/// Instants of a time zone's days, weeks and months, and since when usage counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calendar {
     zone: Tz,
+    usage_starts_at: UnixTime,
 }
 
 impl Calendar {
-    /// The calendar of `zone`.
+    /// The calendar of `zone`, in which all usage counts.
     #[must_use]
     pub const fn new(zone: Tz) -> Self {
-        Self { zone }
+        Self { zone, usage_starts_at: UnixTime(0) }
+    }
+
+    /// The same, but what was used before `usage_starts_at` is somebody else's to count.
+    #[must_use]
+    pub const fn counting_since(self, usage_starts_at: UnixTime) -> Self {
+        Self { usage_starts_at, ..self }
+    }
+
+    /// Since when usage counts.
+    #[must_use]
+    pub const fn usage_starts_at(&self) -> UnixTime {
+        self.usage_starts_at
+    }
+
+    /// The instant that `text` tells in RFC 3339 (2026-01-31T00:00:00Z), or the first one of a local date (2026-01-31).
+    #[must_use]
+    pub fn instant(&self, text: &str) -> Option<UnixTime> {
+        if let Ok(date) = text.parse::<NaiveDate>() {
+            return Some(self.day(date).starts_at);
+        }
+        DateTime::parse_from_rfc3339(text).ok().map(|time| UnixTime(time.timestamp()))
     }
 
     /// The time zone.

@@ -48,6 +48,7 @@ struct Total {
     upload: Amount,
     computed: Option<Amount>,
     as_of: Option<String>,
+    counted_since: Option<String>,
     amended: Option<String>,
     rules_version: u64,
 }
@@ -124,6 +125,7 @@ impl Total {
             upload: total.upload_octets.into(),
             computed: Some(total.estimated_octets).filter(|octets| octets.0 > 0).map(Amount::from),
             as_of: total.as_of.map(local),
+            counted_since: total.counted_since.map(local),
             amended: total.amended_at.map(|at| {
                 super::amended(local(at), total.amended_download_octets, total.amended_upload_octets)
             }),

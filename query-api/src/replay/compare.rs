@@ -197,7 +197,7 @@ fn add(
     side: fn(&mut Change) -> &mut (Octets, Octets),
 ) {
     for (from, to) in months(calendar, curve.starts_at(), curve.ends_at()) {
-        let usage = curve.usage(from, to.min(until));
+        let usage = curve.usage(from.max(calendar.usage_starts_at()), to.min(until));
         let sum = side(changes.entry((login.to_owned(), from)).or_default());
         *sum = (sum.0 + usage.download, sum.1 + usage.upload);
     }

@@ -38,6 +38,8 @@ pub struct Summary {
     pub upload_octets: Octets,
     /// The part of both that lies between two reports which enclose an end of the period, so that its share is computed.
     pub estimated_octets: Octets,
+    /// Usage of the period counts only from then on (`usage_starts_at`); `null` where all of it counts.
+    pub counted_since: Option<UnixTime>,
     /// When late data last changed a local day of the period that was settled; `null` where none did.
     pub amended_at: Option<UnixTime>,
     /// By how many octets to the subscriber all such changes of these days moved their usage.
@@ -87,6 +89,7 @@ pub(super) fn of(
         download_octets: usage.download,
         upload_octets: usage.upload,
         estimated_octets: usage.estimated,
+        counted_since: Some(deps.calendar.usage_starts_at()).filter(|since| from < *since),
         amended_at: amended.at,
         amended_download_octets: amended.download,
         amended_upload_octets: amended.upload,

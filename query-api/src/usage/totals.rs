@@ -90,20 +90,24 @@ pub async fn totals(
     group_by: GroupBy,
 ) -> Result<Vec<Total>, ApiError> {
     let rules = deps.rules.current();
-    let mut sums = Sums { from, to, group_by, sums: BTreeMap::new() };
-    for (nas, session) in settled(deps, &rules, (from, to)).await? {
+    let starts_at = from.max(deps.calendar.usage_starts_at());
+    let mut sums = Sums { period: (starts_at, to), group_by, sums: BTreeMap::new() };
+    if to <= starts_at {
+        return Ok(Vec::new());
+    }
+    for (nas, session) in settled(deps, &rules, sums.period).await? {
         sums.add(&nas, &session);
     }
     let mut rest = Vec::new();
-    let take = |one: Picked| match view(&one, &rules.book, &[from, to]) {
-        Some(view) => sums.add_usage(&one.login, &one.nas, view.curve().usage(from, to)),
+    let take = |one: Picked| match view(&one, &rules.book, &[starts_at, to]) {
+        Some(view) => sums.add_usage(&one.login, &one.nas, view.curve().usage(starts_at, to)),
         None => rest.push(one.key),
     };
-    picked(deps, &rules, (from, to), take).await?;
+    picked(deps, &rules, (starts_at, to), take).await?;
     for keys in rest.chunks(KEYS_PER_QUERY) {
         sums.read(deps, keys).await?;
     }
-    Ok(sums.totals())
+    Ok(sums.totals(from, to))
 }
 
 /// The session, where the reports that were picked tell all that matters.
@@ -113,8 +117,8 @@ fn view(one: &Picked, book: &usage::PolicyBook, boundaries: &[UnixTime]) -> Opti
 }
 
 struct Sums {
-    from: UnixTime,
-    to: UnixTime,
+    /// What counts of the period that was asked for.
+    period: (UnixTime, UnixTime),
     group_by: GroupBy,
     sums: BTreeMap<String, Usage>,
 }
@@ -130,7 +134,7 @@ impl Sums {
 
     fn add(&mut self, nas: &str, session: &Session) {
         for (login, curve) in &session.curves {
-            self.add_usage(login.as_str(), nas, curve.usage(self.from, self.to));
+            self.add_usage(login.as_str(), nas, curve.usage(self.period.0, self.period.1));
         }
     }
 
@@ -138,7 +142,7 @@ impl Sums {
     async fn read(&mut self, deps: &Deps, keys: &[SessionKey]) -> Result<(), ApiError> {
         let wanted = Match { keys: Some(keys), ..Match::default() };
         let stored = stored::find(&deps.clickhouse, &wanted, Sort::default(), None, None).await?;
-        let extent = Extent { period: (self.from, self.to), boundaries: &[self.from, self.to] };
+        let extent = Extent { period: self.period, boundaries: &<[UnixTime; 2]>::from(self.period) };
         let read = reading::sessions(deps, &stored, extent).await?;
         for stored in &stored {
             let sessions = read.get(&stored.key()).map(Vec::as_slice).unwrap_or_default();
@@ -147,9 +151,9 @@ impl Sums {
         Ok(())
     }
 
-    fn totals(self) -> Vec<Total> {
+    fn totals(self, from: UnixTime, to: UnixTime) -> Vec<Total> {
         let used = |usage: &Usage| *usage != Usage::default();
-        let Self { from, to, group_by, sums } = self;
+        let Self { group_by, sums, .. } = self;
         let total = |(name, usage): (String, Usage)| Total {
             of: if group_by == GroupBy::Login { Of::Login(name) } else { Of::Nas(name) },
             from,

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use query_api::usage::totals::{GroupBy, Of, totals};
-use query_api::usage::{UsageQuery, summary};
+use query_api::usage::totals::{GroupBy, Of, Total, totals};
+use query_api::usage::{UsageQuery, series, summary};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use schema::UnixTime;
+use usage::Step;
 
 use crate::fixture::Fixture;
 use crate::settler::settler;
@@ -91,6 +92,42 @@ async fn everyone_s_totals_are_each_login_s_own() {
         assert_eq!(by_nas.len(), 1);
         assert_eq!(by_nas[0].download_octets, by_login.iter().map(|total| total.download_octets).sum());
     }
+}
+
+#[tokio::test]
+async fn what_was_used_before_usage_starts_is_in_no_period() {
+    let starts_at = FIRST + 2 * DAY + 12_345;
+    let mut fixture = Fixture::new().await;
+    fixture.store(&traffic(2, 60, true)).await;
+    settler(&fixture, BTreeMap::new()).settle_pending().await.unwrap();
+    let mut all = Vec::new();
+    for day in -1..10 {
+        let ends = [FIRST + day * DAY, FIRST + (day + 1) * DAY];
+        let [from, to] = ends.map(|end| UnixTime(end.max(starts_at)));
+        all.push((
+            day,
+            if from < to {
+                totals(&fixture.deps, from, to, GroupBy::Login).await.unwrap()
+            } else {
+                Vec::new()
+            },
+        ));
+    }
+    fixture.deps.calendar = fixture.deps.calendar.counting_since(UnixTime(starts_at));
+    for (day, counted) in all {
+        let (from, to) = (FIRST + day * DAY, FIRST + (day + 1) * DAY);
+        let found = totals(&fixture.deps, UnixTime(from), UnixTime(to), GroupBy::Login).await.unwrap();
+        let used = |totals: &[Total]| -> Vec<_> {
+            totals.iter().map(|one| Total { from: UnixTime(from), ..one.clone() }).collect()
+        };
+        assert_eq!(used(&found), used(&counted), "day {day}");
+        compare(&fixture, from, to).await;
+    }
+    let query = UsageQuery { login: "user1".into(), from: UnixTime(FIRST), to: UnixTime(FIRST + 9 * DAY) };
+    let whole = summary(&fixture.deps, &query).await.unwrap();
+    assert_eq!(whole.counted_since, Some(UnixTime(starts_at)));
+    let days = series(&fixture.deps, &query, Step::Day).await.unwrap().items;
+    assert_eq!(whole.download_octets, days.iter().map(|day| day.download_octets).sum());
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ impl Share {
 impl Reading {
     fn of(curve: &Curve, time: UnixTime) -> Self {
         let Sample { at, download, upload } = curve.value_at(time);
-        let enclosing = curve.enclosing(time);
+        let enclosing = curve.enclosing(at);
         Self {
             at: at.max(curve.starts_at()),
             download_octets: download,
