@@ -86,15 +86,18 @@ impl Evaluation {
     }
 
     fn find_repeated(&mut self, distinct: &[&Record], repeated: &[&Record]) {
-        let originals: HashMap<u128, &RecordName> =
-            distinct.iter().map(|record| (record.digest, &record.name)).collect();
+        let mut originals: HashMap<u128, Vec<&Record>> = HashMap::new();
+        distinct.iter().for_each(|record| originals.entry(record.digest).or_default().push(record));
         for record in repeated {
-            let original = originals.get(&record.digest).copied();
-            let Some(finding) = original.and_then(|name| self.findings.get(name)) else { continue };
+            let same = originals.get(&record.digest).into_iter().flatten();
+            let Some(original) = same.min_by_key(|original| original.at.since(record.at).abs()) else {
+                continue;
+            };
+            let Some(finding) = self.findings.get(&original.name) else { continue };
             let finding = Finding {
                 verdict: Verdict::Duplicate,
                 added: (Octets(0), Octets(0)),
-                repeats: original.cloned(),
+                repeats: Some(original.name.clone()),
                 ..finding.clone()
             };
             self.findings.insert(record.name.clone(), finding);
@@ -102,7 +105,8 @@ impl Evaluation {
     }
 }
 
-/// One record per digest, the first to arrive, and the others.
+/// One record per digest, the first to arrive, and the others. The Starts of all sessions that one identifier ever names may
+/// say the same: one that begins a session of which other records tell is that session's own.
 fn distinct(records: &[Record]) -> (Vec<&Record>, Vec<&Record>) {
     let arrival = |record: &Record| (record.arrived_at, record.name.clone());
     let mut first: HashMap<u128, &Record> = HashMap::new();
@@ -115,8 +119,25 @@ fn distinct(records: &[Record]) -> (Vec<&Record>, Vec<&Record>) {
     let is_first =
         |record: &&Record| first.get(&record.digest).is_some_and(|known| known.name == record.name);
     let mut distinct: Vec<_> = first.values().copied().collect();
+    let mut others: Vec<&Record> = records.iter().filter(|record| !is_first(record)).collect();
+    others.sort_by_cached_key(|record| arrival(record));
+    others.dedup_by_key(|record| &record.name);
+    let mut repeated = Vec::with_capacity(others.len());
+    for record in others {
+        if begins_another(record, &distinct) { distinct.push(record) } else { repeated.push(record) }
+    }
     distinct.sort_by_cached_key(|record| arrival(record));
-    (distinct, records.iter().filter(|record| !is_first(record)).collect())
+    (distinct, repeated)
+}
+
+fn begins_another(start: &Record, distinct: &[&Record]) -> bool {
+    let agrees = |other: &&&Record| match (start.started_at(), other.started_at()) {
+        (Some(start), Some(other)) => start.since(other).abs() <= START_TOLERANCE,
+        _ => false,
+    };
+    start.status == StatusType::START
+        && distinct.iter().filter(agrees).any(|other| other.status != StatusType::START)
+        && !distinct.iter().filter(agrees).any(|other| other.digest == start.digest)
 }
 
 /// A retransmission tells the start as well as its original, where it is not a replay.

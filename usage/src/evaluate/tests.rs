@@ -327,3 +327,38 @@ proptest! {
         prop_assert_eq!((tracker.download().0, tracker.upload().0), total(&records));
     }
 }
+
+#[test]
+fn starts_that_say_the_same_begin_the_sessions_that_other_records_tell() {
+    let said = |lsn, status, at: i64, time, download, login: &str| Record {
+        at: UnixTime(1_000_000 + at),
+        arrived_at: UnixMicros((1_000_000 + at) * 1_000_000),
+        login: login.into(),
+        ..record(lsn, status, time, download, 0)
+    };
+    let start =
+        |lsn, at| Record { digest: 7, counters: None, ..said(lsn, StatusType::START, at, 0, 0, "anna") };
+    let report = |lsn, at, time, login| said(lsn, StatusType::INTERIM_UPDATE, at, time, 100, login);
+    let mut records = vec![
+        start(1, 0),
+        report(2, 60, 60, "anna"),
+        start(3, 5_000),
+        report(4, 5_300, 300, "bert"),
+        start(5, 9_000),
+    ];
+    let found = evaluate(&records);
+    let told = |lsn| {
+        let name = RecordName { collector: "c".into(), lsn: Lsn(lsn) };
+        (found.findings[&name].verdict, found.findings[&name].session)
+    };
+    assert_eq!(told(3), (Verdict::IdReused, 1));
+    assert_eq!(told(5), (Verdict::Duplicate, 1), "no other record tells of a session then");
+    let logins = |session: &Session| -> Vec<_> {
+        session.curves.iter().map(|(login, curve)| (login.as_str().to_owned(), curve.starts_at())).collect()
+    };
+    let one = [("anna".to_owned(), UnixTime(1_005_000)), ("bert".to_owned(), UnixTime(1_005_300))];
+    assert_eq!(logins(&found.sessions[1]), one);
+    records.extend(records.clone());
+    records.reverse();
+    assert_eq!(evaluate(&records).findings, found.findings);
+}
