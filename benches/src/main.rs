@@ -1,5 +1,12 @@
 //! Measurements, each a ratio or a figure taken in one run on the real engine. `cargo xtask bench` builds and runs them.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a measurement that meets what it does not expect is to end"
+)]
+
+mod ack;
 mod data;
 mod place;
 mod usage;
@@ -19,8 +26,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// How many records a second are acknowledged, beside FreeRADIUS and beside the limit of the machine.
+    Ack(ack::AckArgs),
     /// How long usage takes to be computed: explain, totals, settling.
     Usage(usage::UsageArgs),
+    /// Answers without keeping anything, as a child of this program.
+    #[command(hide = true)]
+    Limit,
     /// The embedded ClickHouse, as a child of this program.
     #[command(hide = true)]
     Engine(EngineArgs),
@@ -39,6 +51,8 @@ struct EngineArgs {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Ack(args) => ack::run(args).await,
+        Command::Limit => ack::serve_limit(),
         Command::Usage(args) => usage::run(args).await,
         Command::Engine(EngineArgs { listen, data_dir, library }) => {
             let key = std::env::var(KEY_VARIABLE)?;

@@ -140,6 +140,11 @@ impl Sessions {
     }
 
     fn report(&mut self, key: SessionKey, nas: u32, record: &AccountingRecord<'_>) -> Change {
+        // Nearly every record only counts on: no index changes.
+        if let Some(known) = self.sessions.get_mut(&key).filter(|known| known.goes_on_with(record)) {
+            known.note(record);
+            return if known.is_child() { Change::Nothing } else { Change::Session(key) };
+        }
         if self.sessions.get(&key).is_some_and(|known| known.is_another(record)) {
             self.remove(key);
         }

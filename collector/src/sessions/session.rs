@@ -89,6 +89,28 @@ impl Session {
         }
     }
 
+    /// Whether the record is this session's, does not end it, and changes nothing that it is found by.
+    pub(super) fn goes_on_with(&self, record: &AccountingRecord<'_>) -> bool {
+        let same_text = |told: &[u8], known: &str| told.is_empty() || told == known.as_bytes();
+        let same_addresses = |family: fn(&IpAddr) -> bool| {
+            let mut told = record.addresses().filter(family).peekable();
+            told.peek().is_none() || told.eq(self.addresses.iter().copied().filter(family))
+        };
+        let same_prefixes = || {
+            let mut told = record.prefixes().peekable();
+            told.peek().is_none() || told.eq(self.prefixes.iter().copied())
+        };
+        self.stopped.is_none()
+            && record.status != StatusType::STOP
+            && record.kind <= self.kind
+            && same_text(record.login, self.login.as_str())
+            && same_text(record.calling_station_id, &self.calling_station_id)
+            && same_addresses(IpAddr::is_ipv4)
+            && same_addresses(IpAddr::is_ipv6)
+            && same_prefixes()
+            && !self.is_another(record)
+    }
+
     fn describe(&mut self, record: &AccountingRecord<'_>) {
         if !record.login.is_empty() && record.login != self.login.as_str().as_bytes() {
             self.login = Login::from(String::from_utf8_lossy(record.login).as_ref());
