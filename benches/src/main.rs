@@ -9,6 +9,7 @@
 mod ack;
 mod data;
 mod place;
+mod queries;
 mod usage;
 
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ enum Command {
     Ack(ack::AckArgs),
     /// How long usage takes to be computed: explain, totals, settling.
     Usage(usage::UsageArgs),
+    /// How soon the statistics page has its answers, with several staff asking at once.
+    Queries(queries::QueriesArgs),
     /// Answers without keeping anything, as a child of this program.
     #[command(hide = true)]
     Limit,
@@ -52,6 +55,7 @@ struct EngineArgs {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Ack(args) => ack::run(args).await,
+        Command::Queries(args) => queries::run(args).await,
         Command::Limit => ack::serve_limit(),
         Command::Usage(args) => usage::run(args).await,
         Command::Engine(EngineArgs { listen, data_dir, library }) => {

@@ -38,6 +38,8 @@ use crate::{metrics, socket};
 
 /// Time between two checkpoints of the session state.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// How much the exporter gives way to the threads that NASes wait for.
+const EXPORTER_NICE: i32 = 10;
 /// Durable batches that may wait for the session state.
 const STATE_QUEUE: usize = 64;
 
@@ -164,7 +166,7 @@ impl Collector {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), CollectorError> {
         let health = self.parts.health.clone();
         let exporting = CancellationToken::new();
-        let exporter = tokio::spawn(self.exporter().run(exporting.clone()));
+        let exporter = self.start_exporter(exporting.clone())?;
         let ticker = tokio::spawn(tick(
             self.parts.ledger.clone(),
             self.journal.clone(),
@@ -199,10 +201,25 @@ impl Collector {
         });
         let ended = ended.await.unwrap_or(Err(CollectorError::Thread("shutdown")));
         exporting.cancel();
-        for (name, task) in [("exporter", exporter), ("ticker", ticker), ("totals", totals)] {
+        tokio::task::spawn_blocking(move || join("exporter", exporter))
+            .await
+            .unwrap_or(Err(CollectorError::Thread("exporter")))?;
+        for (name, task) in [("ticker", ticker), ("totals", totals)] {
             task.await.map_err(|_| CollectorError::Thread(name))?;
         }
         early.and(ended)
+    }
+
+    /// On a thread of its own, because priorities belong to threads.
+    fn start_exporter(&self, shutdown: CancellationToken) -> Result<JoinHandle<()>, CollectorError> {
+        let system = |error| CollectorError::System { what: "starting the exporter".into(), error };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+        let exporter = self.exporter();
+        spawn("exporter", move || {
+            // Whoever may not give way runs as before.
+            _ = rustix::process::nice(EXPORTER_NICE);
+            runtime.block_on(exporter.run(shutdown));
+        })
     }
 
     fn exporter(&self) -> Exporter {

@@ -26,6 +26,8 @@ pub const KEY_VARIABLE: &str = "RADTALLY_ENGINE_KEY";
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A child that lived this long was healthy: the next wait is short again.
 const HEALTHY: Duration = Duration::from_secs(60);
+/// How much the engine gives way to whoever acknowledges packets.
+const NICE: i32 = 5;
 /// How long the child may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -159,9 +161,11 @@ impl Supervisor {
         // A process group of its own: Ctrl-C in a terminal reaches the parent alone, which ends the child in its turn.
         command.process_group(0).kill_on_drop(true);
         let parent = nix::unistd::getpid();
-        // SAFETY: between fork and exec only async-signal-safe calls are made (prctl, getppid).
+        // SAFETY: between fork and exec only async-signal-safe calls are made (nice, prctl, getppid).
         unsafe {
             command.pre_exec(move || {
+                // Whoever may not give way runs as before.
+                _ = rustix::process::nice(NICE);
                 nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
                 // The parent may have died before the line above.
                 if nix::unistd::getppid() == parent {
