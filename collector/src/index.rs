@@ -1,9 +1,9 @@
 //! A secondary index: from an attribute of sessions to their keys. Most values have one session.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::{HashMap, HashMapExt as _};
 use schema::SessionKey;
 
 /// Session keys by `K`.

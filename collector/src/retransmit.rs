@@ -8,9 +8,9 @@
 //! packets; the older one is forgotten when the younger is full or a window old. Forgetting early costs nothing but a
 //! second record of the same digest, which usage ignores.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use foldhash::{HashMap, HashMapExt as _};
 use schema::{Lsn, UnixMicros};
 
 /// Most packets in one generation.

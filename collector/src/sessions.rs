@@ -10,9 +10,10 @@ mod image;
 mod session;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 
+use foldhash::{HashMap, HashMapExt as _};
 use schema::live::{OnlineSession, OnlineTotals};
 use schema::{BitsPerSecond, Login, Lsn, NasId, SessionKey, StatusType, TerminateCause, UnixTime};
 

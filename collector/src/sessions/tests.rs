@@ -271,7 +271,7 @@ fn a_service_is_followed_and_neither_listed_nor_summed() {
     assert_eq!((session.acct_session_id.as_str(), session.kind), ("5", SessionKind::SESSION));
     let totals = story.state.totals(None, at(601));
     assert_eq!((totals.sessions, totals.download_bps), (1, session.rate.unwrap().download_bps));
-    assert_eq!(story.state.online_by_nas(at(601)), HashMap::from([(0, 1)]));
+    assert_eq!(story.state.online_by_nas(at(601)), HashMap::from_iter([(0, 1)]));
     assert_eq!(story.state.by_login.get("anna"), [session.id]);
     let service = story.state.online(SessionKey::new("bng/192.0.2.1", b"5:1"), at(601)).unwrap();
     assert_eq!((service.kind, service.download_octets), (SessionKind::SERVICE, Octets(54_000)));
