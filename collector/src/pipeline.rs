@@ -125,8 +125,8 @@ impl Pipeline {
 /// The steps after the disk, on the journal's thread.
 pub struct Acknowledger {
     pub(crate) replies: Replies,
-    /// Durable batches for the session state, in journal order. Bounded; full: the journal waits for the state, which
-    /// needs only memory and processor, and meanwhile its next group grows.
+    /// Durable batches for the session state, in journal order. Bounded; full: the batch is left out, and the state reads it
+    /// from the journal.
     pub(crate) state: SyncSender<Arc<Batch>>,
 }
 
@@ -140,7 +140,6 @@ impl Acknowledger {
             .iter()
             .map(|(_, ticket)| &ticket.client.tally)
             .for_each(|tally: &Arc<Tally>| tally.acknowledged());
-        // The state's thread ends only after this one; were it gone, the journal alone would rebuild the state.
-        _ = self.state.send(group.entries);
+        _ = self.state.try_send(group.entries);
     }
 }

@@ -36,11 +36,12 @@ use crate::sessions::Sessions;
 use crate::storage::Disk;
 use crate::{metrics, socket};
 
-/// Time between two checkpoints of the session state.
+/// Time between two checkpoints of the session state, and so many times as long as the last one took to write.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+const CHECKPOINT_SHARE: u32 = 20;
 /// How much the exporter gives way to the threads that NASes wait for.
 const EXPORTER_NICE: i32 = 10;
-/// Durable batches that may wait for the session state.
+/// Durable batches that may wait for the session state; further ones it reads from the journal.
 const STATE_QUEUE: usize = 64;
 
 /// What a collector is made of.
@@ -185,7 +186,8 @@ impl Collector {
         let mut acknowledger = Acknowledger { replies, state };
         let writer = self.writer;
         let writing = spawn("journal", move || writer.run(move |group| acknowledger.durable(group)))?;
-        let keeper = StateKeeper { online: self.online, checkpoints: self.checkpoints };
+        let journal = self.journal.clone();
+        let keeper = StateKeeper { online: self.online, checkpoints: self.checkpoints, journal };
         let keeping = spawn("sessions", move || keeper.run(&batches))?;
 
         let early = watch_threads(&listeners, &writing, &keeping, &shutdown).await;
@@ -273,23 +275,42 @@ impl Collector {
 struct StateKeeper {
     online: Online,
     checkpoints: Arc<Checkpoints>,
+    journal: Journal<Ticket>,
 }
 
 impl StateKeeper {
     fn run(&self, batches: &Receiver<Arc<Batch>>) {
         let mut written = (Instant::now(), self.online.applied());
+        let mut wait = CHECKPOINT_EVERY;
         loop {
             match batches.recv_timeout(Duration::from_secs(1)) {
-                Ok(batch) => self.online.apply(&batch),
+                Ok(batch) if batch.header().first <= self.online.applied().next() => {
+                    self.online.apply(&batch)
+                }
+                Ok(_) => self.catch_up(),
+                Err(RecvTimeoutError::Timeout) if self.online.applied() < self.journal.durable() => {
+                    self.catch_up()
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if written.0.elapsed() >= CHECKPOINT_EVERY && written.1 < self.online.applied() {
+            if written.0.elapsed() >= wait && written.1 < self.online.applied() {
+                let started = Instant::now();
                 self.write();
+                wait = CHECKPOINT_EVERY.max(started.elapsed() * CHECKPOINT_SHARE);
                 written = (Instant::now(), self.online.applied());
             }
         }
+        self.catch_up();
         self.write();
+    }
+
+    /// Applies what the journal holds and the state lacks: batches that found no room, also because a checkpoint was
+    /// being written.
+    fn catch_up(&self) {
+        if let Err(error) = apply_rest(&self.journal, &self.online) {
+            error!(%error, "the session state lacks records that the journal holds");
+        }
     }
 
     fn write(&self) {
@@ -391,14 +412,19 @@ fn load_state(checkpoints: &Checkpoints, settings: &NasSettings) -> Result<(Sess
 
 /// Applies the records after the checkpoint.
 fn replay(journal: &Journal<Ticket>, online: &Online) -> Result<(), CollectorError> {
-    let started = Instant::now();
-    let from = online.applied();
-    let mut reader = journal.reader(from.next());
+    let (started, from) = (Instant::now(), online.applied());
+    apply_rest(journal, online)?;
+    info!(from = %from, to = %online.applied(), took = ?started.elapsed(), "the session state is rebuilt");
+    Ok(())
+}
+
+/// Applies what the journal holds after the last record that was applied.
+fn apply_rest(journal: &Journal<Ticket>, online: &Online) -> Result<(), JournalError> {
+    let mut reader = journal.reader(online.applied().next());
     while let Some(batch) = reader.next_batch()? {
         online.apply(&batch);
         online.skip_to(batch.last());
     }
-    info!(from = %from, to = %online.applied(), took = ?started.elapsed(), "the session state is rebuilt");
     Ok(())
 }
 

@@ -3,8 +3,11 @@
 //! The encoding does not describe itself, so that an image of another version must not be decoded: it might succeed. The
 //! version changes with whatever an image holds, [`usage::Tracker`] included; the state is then rebuilt from the journal.
 
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 use schema::{Lsn, SessionKey, UnixTime};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Session, Sessions};
 use crate::nas::{Nas, NasSettings};
@@ -23,12 +26,26 @@ pub enum ImageError {
     Encoding(#[from] postcard::Error),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Image {
     now: UnixTime,
     nases: Vec<Nas>,
     sessions: Vec<(SessionKey, Session)>,
     stopped: Vec<(UnixTime, SessionKey)>,
+}
+
+/// The same, of a state that stays as it is.
+#[derive(Serialize)]
+struct Picture<'s> {
+    now: UnixTime,
+    nases: &'s [Nas],
+    #[serde(serialize_with = "as_pairs")]
+    sessions: &'s HashMap<SessionKey, Session>,
+    stopped: &'s VecDeque<(UnixTime, SessionKey)>,
+}
+
+fn as_pairs<S: Serializer>(sessions: &HashMap<SessionKey, Session>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(sessions)
 }
 
 impl Sessions {
@@ -37,10 +54,8 @@ impl Sessions {
     /// # Errors
     /// Never for a state that fits memory.
     pub fn save(&self) -> Result<Vec<u8>, ImageError> {
-        let sessions = self.sessions.iter().map(|(key, session)| (*key, session.clone())).collect();
-        let stopped = self.stopped.iter().copied().collect();
-        let image = Image { now: self.now, nases: self.nases.clone(), sessions, stopped };
-        Ok(postcard::to_stdvec(&(VERSION, image))?)
+        let Self { now, nases, sessions, stopped, .. } = self;
+        Ok(postcard::to_stdvec(&(VERSION, Picture { now: *now, nases, sessions, stopped }))?)
     }
 
     /// The state that [`Self::save`] wrote when record `applied` was the last. Sessions that are on keep the policy that
