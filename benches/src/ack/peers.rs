@@ -110,24 +110,67 @@ fn configuration(folder: &Path, port: u16, database: Option<&Postgres>) -> Strin
     let folder = folder.display();
     let (module, name) = match database {
         None => (
-            format!("detail {{ filename = {folder}/detail\n permissions = 0600\n header = \"%t\" }}"),
+            format!("detail {{\n filename = {folder}/detail\n permissions = 0600\n header = \"%t\"\n }}"),
             "detail",
         ),
         Some(database) => (database.module(), "sql"),
     };
     format!(
-        "prefix = /usr\nexec_prefix = /usr\nlibdir = /usr/lib/freeradius\nraddbdir = {folder}\nname = radiusd\n\
-         run_dir = {folder}\nlogdir = {folder}\nradacctdir = {folder}\npidfile = {folder}/pid\n\
-         max_request_time = 30\ncleanup_delay = 5\nmax_requests = 65536\nhostname_lookups = no\nproxy_requests = no\n\
-         log {{ destination = files\n file = {folder}/log }}\n\
-         security {{ max_attributes = 200\n reject_delay = 0\n status_server = no }}\n\
-         client bench {{ ipaddr = 127.0.0.1\n secret = {SECRET} }}\n\
-         thread pool {{ start_servers = 5\n max_servers = 32\n min_spare_servers = 3\n max_spare_servers = 10\n \
-         max_requests_per_server = 0\n auto_limit_acct = no }}\n\
-         modules {{\n {module}\n }}\n\
-         server default {{ listen {{ type = acct\n ipaddr = 127.0.0.1\n port = {port} }}\n\
-         preacct {{ update request {{ &Acct-Unique-Session-Id := \"%{{md5:%{{User-Name}},%{{Acct-Session-Id}},%{{NAS-Identifier}}}}\" }} }}\n\
-         accounting {{ {name} }} }}\n"
+        r#"
+prefix = /usr
+exec_prefix = /usr
+libdir = /usr/lib/freeradius
+raddbdir = {folder}
+name = radiusd
+run_dir = {folder}
+logdir = {folder}
+radacctdir = {folder}
+pidfile = {folder}/pid
+max_request_time = 30
+cleanup_delay = 5
+max_requests = 65536
+hostname_lookups = no
+proxy_requests = no
+log {{
+    destination = files
+    file = {folder}/log
+}}
+security {{
+    max_attributes = 200
+    reject_delay = 0
+    status_server = no
+}}
+client bench {{
+    ipaddr = 127.0.0.1
+    secret = {SECRET}
+}}
+thread pool {{
+    start_servers = 5
+    max_servers = 32
+    min_spare_servers = 3
+    max_spare_servers = 10
+    max_requests_per_server = 0
+    auto_limit_acct = no
+}}
+modules {{
+    {module}
+}}
+server default {{
+    listen {{
+        type = acct
+        ipaddr = 127.0.0.1
+        port = {port}
+    }}
+    preacct {{
+        update request {{
+            &Acct-Unique-Session-Id := "%{{md5:%{{User-Name}},%{{Acct-Session-Id}},%{{NAS-Identifier}}}}"
+        }}
+    }}
+    accounting {{
+        {name}
+    }}
+}}
+"#
     )
 }
 
@@ -172,12 +215,34 @@ impl Postgres {
 
     fn module(&self) -> String {
         format!(
-            "sql {{ driver = \"rlm_sql_postgresql\"\n dialect = \"postgresql\"\n server = \"{}\"\n login = \"radius\"\n \
-             radius_db = \"radius\"\n acct_table1 = \"radacct\"\n acct_table2 = \"radacct\"\n postauth_table = \"radpostauth\"\n \
-             authcheck_table = \"radcheck\"\n groupcheck_table = \"radgroupcheck\"\n authreply_table = \"radreply\"\n \
-             groupreply_table = \"radgroupreply\"\n usergroup_table = \"radusergroup\"\n delete_stale_sessions = yes\n \
-             pool {{ start = 8\n min = 4\n max = 32\n spare = 8\n uses = 0\n lifetime = 0\n idle_timeout = 60 }}\n \
-             read_clients = no\n group_attribute = \"SQL-Group\"\n $INCLUDE {SQL}/queries.conf\n }}",
+            r#"sql {{
+        driver = "rlm_sql_postgresql"
+        dialect = "postgresql"
+        server = "{}"
+        login = "radius"
+        radius_db = "radius"
+        acct_table1 = "radacct"
+        acct_table2 = "radacct"
+        postauth_table = "radpostauth"
+        authcheck_table = "radcheck"
+        groupcheck_table = "radgroupcheck"
+        authreply_table = "radreply"
+        groupreply_table = "radgroupreply"
+        usergroup_table = "radusergroup"
+        read_clients = no
+        delete_stale_sessions = yes
+        group_attribute = "SQL-Group"
+        pool {{
+            start = 8
+            min = 4
+            max = 32
+            spare = 8
+            uses = 0
+            lifetime = 0
+            idle_timeout = 60
+        }}
+        $INCLUDE {SQL}/queries.conf
+    }}"#,
             self.folder.display()
         )
     }
