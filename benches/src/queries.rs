@@ -123,7 +123,7 @@ async fn ask(
             if !status.is_success() {
                 bail!("{path}: {status} {text}");
             }
-            times.saturating_record(u64::try_from(started.elapsed().as_micros())?);
+            times.record(u64::try_from(started.elapsed().as_micros())?)?;
         }
     }
     Ok(times)

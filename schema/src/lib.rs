@@ -10,6 +10,6 @@ pub mod time;
 pub mod units;
 
 pub use ids::{ClientName, CollectorId, Login, Lsn, NasId, SessionKey};
-pub use record::{RecordFlags, RecordRow, SessionKind, StatusType, TerminateCause};
+pub use record::{CountedRow, RecordFlags, RecordRow, SessionKind, StatusType, TerminateCause};
 pub use time::{UnixMicros, UnixTime};
 pub use units::{BitsPerSecond, Octets};

@@ -313,6 +313,31 @@ pub struct RecordRow {
     pub attributes: Vec<u8>,
 }
 
+/// What usage is computed from: some columns of `accounting_records`.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "see RecordRow")]
+pub struct CountedRow {
+    pub collector: String,
+    pub lsn: u64,
+    pub arrived_at: i64,
+    pub nas: String,
+    pub session_key: u128,
+    pub login: String,
+    pub status_type: u32,
+    pub kind: u8,
+    pub event_at: u32,
+    pub session_time: u32,
+    pub input_octets: u64,
+    pub output_octets: u64,
+    pub input_ipv6_octets: u64,
+    pub output_ipv6_octets: u64,
+    pub terminate_cause: u32,
+    pub addresses: Vec<Ipv6Addr>,
+    pub nas_port: u32,
+    pub digest: u128,
+    pub flags: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use schema::{
-    CollectorId, Login, Lsn, Octets, RecordFlags, RecordRow, StatusType, TerminateCause, UnixMicros, UnixTime,
+    CollectorId, CountedRow, Login, Lsn, Octets, RecordFlags, StatusType, TerminateCause, UnixMicros,
+    UnixTime,
 };
 
 use crate::policy::RawCounters;
@@ -50,8 +51,8 @@ pub struct Record {
     pub digest: u128,
 }
 
-impl From<&RecordRow> for Record {
-    fn from(row: &RecordRow) -> Self {
+impl From<&CountedRow> for Record {
+    fn from(row: &CountedRow) -> Self {
         let flags = RecordFlags(row.flags);
         Self {
             name: RecordName { collector: row.collector.as_str().into(), lsn: Lsn(row.lsn) },

@@ -153,7 +153,12 @@ thread pool {{
     auto_limit_acct = no
 }}
 modules {{
+    expr {{
+    }}
     {module}
+}}
+instantiate {{
+    expr
 }}
 server default {{
     listen {{
@@ -229,6 +234,7 @@ impl Postgres {
         authreply_table = "radreply"
         groupreply_table = "radgroupreply"
         usergroup_table = "radusergroup"
+        client_table = "nas"
         read_clients = no
         delete_stale_sessions = yes
         group_attribute = "SQL-Group"

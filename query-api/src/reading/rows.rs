@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use clickhouse::{Client, Row};
-use schema::{Octets, RecordFlags, RecordRow, SessionKey, UnixTime};
+use schema::{CountedRow, Octets, RecordFlags, SessionKey, UnixTime};
 use serde::Deserialize;
 use usage::{Bucket, RawCounters, Record};
 
@@ -201,17 +201,15 @@ pub(crate) async fn records(
     }
     let within =
         slots.map_or(String::new(), |_| format!("AND intDiv(toUInt32(event_at), {FIVE_MINUTES}) IN ?"));
-    // What is not needed here is not read: attributes are most of a record.
     let sql = format!(
-        "SELECT ?fields FROM (SELECT * REPLACE ('' AS attributes) FROM accounting_records \
-         WHERE session_key IN ? AND status_type IN (1, 2, 3) \
-         AND arrived_at >= toDateTime(?) AND arrived_at < toDateTime(?) {within})"
+        "SELECT ?fields FROM accounting_records WHERE session_key IN ? AND status_type IN (1, 2, 3) \
+         AND arrived_at >= toDateTime(?) AND arrived_at < toDateTime(?) {within}"
     );
     let (first, last) = (keys.first.plus(-DRIFT), keys.last.plus(OLDEST));
     let query = client.query(&sql).bind(query::numbers(wanted));
     let query = query.bind(seconds(first)).bind(seconds(last));
     let query = slots.iter().fold(query, |query, slots| query.bind(*slots));
-    for row in fetch::<RecordRow>(query).await? {
+    for row in fetch::<CountedRow>(query).await? {
         records.entry(SessionKey(row.session_key)).or_default().push(Record::from(&row));
     }
     Ok(records)

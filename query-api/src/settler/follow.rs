@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
-use schema::{RecordRow, SessionKey, SessionKind, StatusType, UnixMicros, UnixTime};
+use schema::{CountedRow, SessionKey, SessionKind, StatusType, UnixMicros, UnixTime};
 use serde::{Deserialize, Serialize};
 use usage::Record;
 
@@ -143,10 +143,9 @@ impl Follower {
     }
 }
 
-/// What the settler needs of records; attributes are most of a record.
-async fn read(reader: &Client, collector: &str, after: u64) -> Result<Vec<RecordRow>, ApiError> {
-    let sql = "SELECT ?fields FROM (SELECT * REPLACE ('' AS attributes) FROM accounting_records \
-               WHERE collector = ? AND lsn > ? AND lsn <= ?) ORDER BY lsn";
+async fn read(reader: &Client, collector: &str, after: u64) -> Result<Vec<CountedRow>, ApiError> {
+    let sql =
+        "SELECT ?fields FROM accounting_records WHERE collector = ? AND lsn > ? AND lsn <= ? ORDER BY lsn";
     let query = reader.query(sql).bind(collector).bind(after).bind(after.saturating_add(AT_ONCE));
     fetch(query).await
 }
@@ -176,7 +175,7 @@ impl Cursor {
 }
 
 impl Followed {
-    fn of(row: &RecordRow) -> Option<Self> {
+    fn of(row: &CountedRow) -> Option<Self> {
         let of_session = StatusType(row.status_type).is_session() && row.session_key != 0;
         (of_session && row.kind == SessionKind::SESSION.0).then(|| Self {
             key: SessionKey(row.session_key),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use clickhouse::{Client, Row};
-use schema::{RecordRow, SessionKey, UnixTime};
+use schema::{CountedRow, SessionKey, UnixTime};
 use serde::Deserialize;
 use usage::{Record, Tail, Watch};
 
@@ -67,16 +67,16 @@ async fn newest(
     reader: &Client,
     keys: &[SessionKey],
     upto: &[(&str, u64)],
-) -> Result<Vec<RecordRow>, ApiError> {
+) -> Result<Vec<CountedRow>, ApiError> {
     let upto: Vec<_> = upto.iter().filter(|(_, lsn)| *lsn > 0).collect();
     if upto.is_empty() {
         return Ok(Vec::new());
     }
     let of_each = vec!["(collector = ? AND lsn <= ?)"; upto.len()].join(" OR ");
     let sql = format!(
-        "SELECT ?fields FROM (SELECT * REPLACE ('' AS attributes) FROM accounting_records \
+        "SELECT ?fields FROM accounting_records \
          WHERE session_key IN ? AND status_type IN (1, 2, 3) AND kind = 0 AND ({of_each}) \
-         ORDER BY arrived_at DESC, lsn DESC LIMIT 1 BY session_key)"
+         ORDER BY arrived_at DESC, lsn DESC LIMIT 1 BY session_key"
     );
     let query = reader.query(&sql).bind(numbers(keys));
     fetch(upto.iter().fold(query, |query, (collector, lsn)| query.bind(*collector).bind(*lsn))).await

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use query_api::{Deps, HttpConfig};
 use schema::clickhouse::{Target, migrate};
 use schema::health::HealthBoard;
-use schema::{CollectorId, RecordRow};
+use schema::{CollectorId, CountedRow, RecordRow};
 use subscribers::{DatabaseConfig, Directory, Role};
 use tempfile::TempDir;
 use usage::Calendar;
@@ -77,6 +77,12 @@ impl Fixture {
             insert.write(row).await.unwrap();
         }
         insert.end().await.unwrap();
+    }
+
+    /// What is stored of the sessions of an Acct-Session-Id.
+    pub async fn counted_rows(&self, id: &str) -> Vec<CountedRow> {
+        let sql = "SELECT ?fields FROM accounting_records WHERE acct_session_id = ?";
+        self.target.reader().query(sql).bind(id).fetch_all().await.unwrap()
     }
 
     pub async fn token(&self) -> String {

@@ -206,7 +206,8 @@ async fn rows(
                AND arrived_at >= toDateTime64(?, 6, 'UTC') AND arrived_at < toDateTime64(?, 6, 'UTC')";
     let lsns: Vec<u64> = places.iter().map(|place| place.record.name.lsn.0).collect();
     let query = client.query(sql).bind(key.0).bind(lsns).bind(seconds(first)).bind(seconds(last.plus(1)));
-    let named = |row: RecordRow| (Record::from(&row).name, row);
+    let named =
+        |row: RecordRow| (RecordName { collector: row.collector.as_str().into(), lsn: Lsn(row.lsn) }, row);
     Ok(fetch::<RecordRow>(query).await?.into_iter().map(named).collect())
 }
 
