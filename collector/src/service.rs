@@ -39,7 +39,8 @@ use crate::{metrics, socket};
 /// Time between two checkpoints of the session state, and so many times as long as the last one took to write.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 const CHECKPOINT_SHARE: u32 = 20;
-/// How much the exporter gives way to the threads that NASes wait for.
+/// How much session state and exporter give way to the threads that NASes wait for.
+const STATE_NICE: i32 = 3;
 const EXPORTER_NICE: i32 = 10;
 /// Durable batches that may wait for the session state; further ones it reads from the journal.
 const STATE_QUEUE: usize = 64;
@@ -188,7 +189,11 @@ impl Collector {
         let writing = spawn("journal", move || writer.run(move |group| acknowledger.durable(group)))?;
         let journal = self.journal.clone();
         let keeper = StateKeeper { online: self.online, checkpoints: self.checkpoints, journal };
-        let keeping = spawn("sessions", move || keeper.run(&batches))?;
+        let keeping = spawn("sessions", move || {
+            // Whoever may not give way runs as before.
+            _ = rustix::process::nice(STATE_NICE);
+            keeper.run(&batches);
+        })?;
 
         let early = watch_threads(&listeners, &writing, &keeping, &shutdown).await;
         health.down(LISTENER, "the service is stopping");

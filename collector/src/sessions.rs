@@ -51,7 +51,8 @@ pub struct Sessions {
     now: UnixTime,
     nases: Vec<Nas>,
     nas_numbers: HashMap<NasId, u32>,
-    sessions: HashMap<SessionKey, Session>,
+    /// Boxed, because a large table is half empty.
+    sessions: HashMap<SessionKey, Box<Session>>,
     stopped: VecDeque<(UnixTime, SessionKey)>,
     order: BTreeSet<(Reverse<UnixTime>, SessionKey)>,
     pub(crate) by_login: Index<Login>,
@@ -143,7 +144,7 @@ impl Sessions {
     fn report(&mut self, key: SessionKey, nas: u32, record: &AccountingRecord<'_>) -> Change {
         // Nearly every record only counts on: no index changes.
         if let Some(known) = self.sessions.get_mut(&key).filter(|known| known.goes_on_with(record)) {
-            known.note(record);
+            known.go_on(record);
             return if known.is_child() { Change::Nothing } else { Change::Session(key) };
         }
         if self.sessions.get(&key).is_some_and(|known| known.is_another(record)) {
@@ -154,7 +155,7 @@ impl Sessions {
             self.unindex(key, known);
         }
         let was_stopped = known.as_ref().is_some_and(|session| session.stopped.is_some());
-        let open = || Session::open(nas, self.settings.policy(&self.nas_name), record);
+        let open = || Box::new(Session::open(nas, self.settings.policy(&self.nas_name), record));
         let mut session = known.unwrap_or_else(open);
         session.note(record);
         let change = match (was_stopped, session.stopped) {
@@ -252,7 +253,7 @@ impl Sessions {
         let mut totals = OnlineTotals::default();
         let counts =
             |session: &&Session| number.is_none_or(|number| session.nas == number) && !session.is_child();
-        for session in self.sessions.values().filter(counts) {
+        for session in self.sessions.values().map(|session| &**session).filter(counts) {
             let Some(nas) = self.nases.get(session.nas as usize) else { continue };
             if session.is_online(nas, now) {
                 totals.sessions += 1;

@@ -22,7 +22,8 @@ use clap::{Parser, Subcommand};
         cargo xtask demo                     look around: a week of made-up traffic, then live\n  \
         cargo xtask demo --subscribers 2000  the same with more subscribers\n  \
         cargo xtask test                     everything that must pass before a change lands\n  \
-        cargo xtask bench                    how long things take, with an optimised build\n  \
+        cargo xtask bench                    acknowledgements a second, beside FreeRADIUS\n  \
+        cargo xtask bench queries            how soon pages have their answers\n  \
         cargo xtask test radclient           only the tests whose name contains \"radclient\"\n\n\
         As root, missing Debian packages are installed by apt-get; otherwise the command to run is shown.\n\
         Front-end packages and the embedded ClickHouse come from npm, by lock file, when the lock file changed."
@@ -36,7 +37,7 @@ struct Cli {
 enum Command {
     /// Build radtally and run it with a simulated NAS; prints where to look and how to log in.
     Demo(demo::Args),
-    /// Measure, with an optimised build: how long usage takes to be computed.
+    /// Measure, with an optimised build: acknowledgements beside FreeRADIUS, queries, usage.
     Bench(bench::Args),
     /// Check formatting, lints and all tests, with the real programs that the tests need.
     Test(test::Args),

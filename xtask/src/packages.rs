@@ -31,6 +31,17 @@ pub const BUILD: &[Need] = &[
     },
 ];
 
+/// Who is measured beside radtally.
+pub const PEERS: &[Need] = &[
+    Need { package: "freeradius", brings: "freeradius", purpose: "the server that is compared with" },
+    Need {
+        package: "freeradius-postgresql",
+        brings: "/usr/lib/freeradius/rlm_sql_postgresql.so",
+        purpose: "its records in a database",
+    },
+    Need { package: "postgresql", brings: "/usr/lib/postgresql", purpose: "that database" },
+];
+
 /// Needed by the tests: real NASes, a real browser, a real PostgreSQL.
 pub const TESTS: &[Need] = &[
     Need { package: "freeradius-utils", brings: "radclient", purpose: "a RADIUS client nobody here wrote" },

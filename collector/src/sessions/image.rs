@@ -40,11 +40,11 @@ struct Picture<'s> {
     now: UnixTime,
     nases: &'s [Nas],
     #[serde(serialize_with = "as_pairs")]
-    sessions: &'s HashMap<SessionKey, Session>,
+    sessions: &'s HashMap<SessionKey, Box<Session>>,
     stopped: &'s VecDeque<(UnixTime, SessionKey)>,
 }
 
-fn as_pairs<S: Serializer>(sessions: &HashMap<SessionKey, Session>, to: S) -> Result<S::Ok, S::Error> {
+fn as_pairs<S: Serializer>(sessions: &HashMap<SessionKey, Box<Session>>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(sessions)
 }
 
@@ -76,7 +76,7 @@ impl Sessions {
             if session.stopped.is_none() {
                 state.index(key, &session);
             }
-            state.sessions.insert(key, session);
+            state.sessions.insert(key, Box::new(session));
         }
         Ok(state)
     }

@@ -65,6 +65,23 @@ impl Session {
     }
 
     pub(super) fn note(&mut self, record: &AccountingRecord<'_>) {
+        self.count(record);
+        if record.event_at >= self.last_event_at {
+            self.last_event_at = record.event_at;
+            self.describe(record);
+        }
+        if record.status == StatusType::STOP {
+            self.stopped = Some((record.event_at, record.terminate_cause));
+        }
+    }
+
+    /// Notes a record that it [goes on with](Self::goes_on_with).
+    pub(super) fn go_on(&mut self, record: &AccountingRecord<'_>) {
+        self.count(record);
+        self.last_event_at = self.last_event_at.max(record.event_at);
+    }
+
+    fn count(&mut self, record: &AccountingRecord<'_>) {
         self.lsn = record.lsn;
         self.last_seen_at = record.arrived_at.seconds();
         self.kind = self.kind.max(record.kind);
@@ -80,13 +97,6 @@ impl Session {
             status: record.status,
             flags: record.flags,
         });
-        if record.event_at >= self.last_event_at {
-            self.last_event_at = record.event_at;
-            self.describe(record);
-        }
-        if record.status == StatusType::STOP {
-            self.stopped = Some((record.event_at, record.terminate_cause));
-        }
     }
 
     /// Whether the record is this session's, does not end it, and changes nothing that it is found by.
