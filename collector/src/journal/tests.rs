@@ -7,6 +7,7 @@ use super::*;
 use crate::storage::Disk;
 use crate::storage::faulty::FaultyDisk;
 
+mod calls;
 mod crashes;
 mod damage;
 

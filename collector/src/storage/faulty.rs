@@ -41,7 +41,7 @@ struct State {
     contents: Vec<Content>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
-    calls: usize,
+    calls: Vec<&'static str>,
     fault: Option<(usize, Fault)>,
     off: bool,
     broken: bool,
@@ -60,13 +60,18 @@ impl FaultyDisk {
     /// Lets system call number `call` (from 0) meet `fault`.
     pub fn fail_at(&self, call: usize, fault: Fault) {
         let mut state = self.0.lock();
-        state.calls = 0;
+        state.calls.clear();
         state.fault = Some((call, fault));
     }
 
-    /// Calls so far.
+    /// How many calls so far.
     pub fn calls(&self) -> usize {
-        self.0.lock().calls
+        self.0.lock().calls.len()
+    }
+
+    /// Which calls so far.
+    pub fn trace(&self) -> Vec<&'static str> {
+        self.0.lock().calls.clone()
     }
 
     /// While set, nothing can be allocated or written.
@@ -152,11 +157,11 @@ impl FaultyDisk {
         self.0.lock().names.keys().cloned().collect()
     }
 
-    /// Counts the call; says what fails.
-    fn call(&self) -> io::Result<()> {
+    /// Notes the call; says what fails.
+    fn call(&self, what: &'static str) -> io::Result<()> {
         let mut state = self.0.lock();
-        let call = state.calls;
-        state.calls += 1;
+        let call = state.calls.len();
+        state.calls.push(what);
         if state.off {
             return Err(io::Error::other("no power"));
         }
@@ -209,8 +214,8 @@ impl Content {
 }
 
 impl FaultyFile {
-    fn sync(&self, result: io::Result<()>) -> io::Result<()> {
-        let result = self.0.call().and(result);
+    fn sync(&self, what: &'static str, result: io::Result<()>) -> io::Result<()> {
+        let result = self.0.call(what).and(result);
         let mut state = self.0.0.lock();
         if state.off {
             return result;
@@ -229,21 +234,21 @@ impl FaultyFile {
 
 impl Storage for FaultyDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
-        self.call()
+        self.call("mkdir")
     }
 
     fn lock(&self, _: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.call()?;
+        self.call("flock")?;
         Ok(Box::new(()))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        self.call()?;
+        self.call("readdir")?;
         Ok(self.names().into_iter().filter(|path| path.parent() == Some(dir)).collect())
     }
 
     fn create(&self, path: &Path, size: u64) -> io::Result<Box<dyn StoredFile>> {
-        let result = self.call().and_then(|()| self.allocate());
+        let result = self.call("create").and_then(|()| self.allocate());
         let mut state = self.0.lock();
         if state.off {
             return Err(io::Error::other("no power"));
@@ -258,13 +263,13 @@ impl Storage for FaultyDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
-        self.call()?;
+        self.call("open")?;
         let inode = self.0.lock().names.get(path).copied().ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(FaultyFile(self.clone(), inode)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call()?;
+        self.call("rename")?;
         let mut state = self.0.lock();
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), inode);
@@ -272,12 +277,12 @@ impl Storage for FaultyDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call()?;
+        self.call("remove")?;
         self.0.lock().names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        self.call()?;
+        self.call("fsync of the folder")?;
         let mut state = self.0.lock();
         state.durable_names = state.names.clone();
         Ok(())
@@ -286,7 +291,7 @@ impl Storage for FaultyDisk {
 
 impl StoredFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let result = self.0.call().and_then(|()| self.0.allocate());
+        let result = self.0.call("write").and_then(|()| self.0.allocate());
         let mut state = self.0.0.lock();
         let written = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
         state.contents[self.1].write(&bytes[..written], usize::try_from(offset).unwrap());
@@ -294,7 +299,7 @@ impl StoredFile for FaultyFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.call()?;
+        self.0.call("read")?;
         let state = self.0.0.lock();
         let content =
             state.contents[self.1].current.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
@@ -305,11 +310,11 @@ impl StoredFile for FaultyFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let fail = self.0.0.lock().syncs_fail;
-        self.sync(if fail { Err(io::Error::other("no sync")) } else { Ok(()) })
+        self.sync("fdatasync", if fail { Err(io::Error::other("no sync")) } else { Ok(()) })
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.sync(Ok(()))?;
+        self.sync("fsync", Ok(()))?;
         let mut state = self.0.0.lock();
         let content = &mut state.contents[self.1];
         let size = content.current.len();
@@ -318,13 +323,13 @@ impl StoredFile for FaultyFile {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.call()?;
+        self.0.call("truncate")?;
         self.0.0.lock().contents[self.1].current.truncate(usize::try_from(length).unwrap());
         Ok(())
     }
 
     fn size(&self) -> io::Result<u64> {
-        self.0.call()?;
+        self.0.call("stat")?;
         Ok(self.0.0.lock().contents[self.1].current.len() as u64)
     }
 }
