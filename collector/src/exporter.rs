@@ -73,8 +73,23 @@ pub struct Exporter {
 #[derive(Debug, Default)]
 struct Verified {
     upto: Lsn,
-    /// ClickHouse's uptime at the last look: when it falls, ClickHouse was restarted.
+    last_look: Option<Look>,
+}
+
+/// For how long ClickHouse had been up.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// Whole seconds, rounded down.
     uptime: u32,
+    at: Instant,
+}
+
+impl Look {
+    /// Whether ClickHouse, of which this was known, was started again by the time that it told `uptime` when asked at `asked_at`.
+    fn was_before_a_restart(self, uptime: u32, asked_at: Instant) -> bool {
+        let went_on = u64::from(self.uptime) + asked_at.saturating_duration_since(self.at).as_secs();
+        u64::from(uptime) + 1 < went_on
+    }
 }
 
 #[derive(Row, Deserialize)]
@@ -208,11 +223,12 @@ impl Exporter {
 
     /// Compares what ClickHouse holds with the journal, inserts what is missing, and deletes segments no longer needed.
     async fn verify(&mut self, verified: &mut Verified) -> Result<(), ExportError> {
+        let asked_at = Instant::now();
         let uptime: u32 = self.clickhouse.query("SELECT toUInt32(uptime())").fetch_one().await?;
-        if uptime < verified.uptime {
+        if verified.last_look.is_some_and(|look| look.was_before_a_restart(uptime, asked_at)) {
             verified.upto = Lsn::ZERO;
         }
-        verified.uptime = uptime;
+        verified.last_look = Some(Look { uptime, at: Instant::now() });
         let from = verified.upto.next().max(self.journal.oldest());
         let upto = self.cursor;
         if from <= upto {
@@ -279,5 +295,23 @@ impl Exporter {
             self.insert(chunk).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_of_clickhouse_is_noticed_however_long_ago_it_was() {
+        let at = Instant::now();
+        let look = Look { uptime: 1, at };
+        let after = |seconds: u64| at + Duration::from_millis(seconds * 1_000 + 300);
+        for (seconds, uptime, restarted) in
+            [(60, 61, false), (60, 60, false), (60, 55, true), (60, 2, true), (0, 1, false), (5, 1, true)]
+        {
+            let noticed = look.was_before_a_restart(uptime, after(seconds));
+            assert_eq!(noticed, restarted, "up for {uptime} s, {seconds} s after it was up for 1 s");
+        }
     }
 }
