@@ -9,6 +9,8 @@
 
 mod collision;
 
+use std::collections::HashSet;
+
 use schema::{UnixMicros, UnixTime};
 
 use crate::record::{Record, RecordName};
@@ -66,7 +68,7 @@ impl<'r> Incarnation<'r> {
     fn join(&self, other: &Self) -> Option<Self> {
         let side_by_side = other.start <= self.last_at() && self.start <= other.last_at();
         let mut records: Vec<_> = self.records.iter().chain(&other.records).copied().collect();
-        records.sort_by_key(|record| (record.arrived_at, &record.name));
+        sort_by_arrival(&mut records);
         let rises = |pair: &[&Record]| match pair {
             [before, after] => before.elapsed() <= after.elapsed() && !falls(before, after),
             _ => true,
@@ -127,6 +129,17 @@ fn join_clock_steps(found: Vec<Incarnation<'_>>) -> Vec<Incarnation<'_>> {
         });
     }
     joined
+}
+
+/// A collector numbers records as they arrive, whatever its own clock, which may be set, says meanwhile; several collectors'
+/// have only their clocks in common.
+fn sort_by_arrival(records: &mut [&Record]) {
+    let collector = |record: &&Record| record.name.collector.clone();
+    if records.iter().map(collector).collect::<HashSet<_>>().len() > 1 {
+        records.sort_by_key(|record| (record.arrived_at, &record.name));
+    } else {
+        records.sort_by_key(|record| record.name.lsn);
+    }
 }
 
 fn falls(before: &Record, after: &Record) -> bool {

@@ -149,6 +149,21 @@ fn usage_is_split_at_the_sample_that_changes_the_login() {
 }
 
 #[test]
+fn a_collectors_clock_set_in_mid_session_makes_no_second_session() {
+    for hours in [-2, -1, 1, 2] {
+        let mut records: Vec<_> = (1..=6u32)
+            .map(|n| interim(n.into(), 12_000 + 300 * n, 1_000 * u64::from(n), 10 * u64::from(n)))
+            .collect();
+        for record in &mut records[2..4] {
+            record.at = record.at.plus(3_600 * hours);
+            record.arrived_at.0 += 3_600_000_000 * hours;
+        }
+        assert_eq!(total(&records), (6_000, 60), "set by {hours} hours, and right again");
+        assert_eq!(evaluate(&records).sessions.len(), 1);
+    }
+}
+
+#[test]
 fn a_clock_set_in_mid_session_makes_no_second_session() {
     for step in [-86_400, 3_600] {
         let mut records =
