@@ -4,8 +4,11 @@ mod postgres;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
+
+use postgres::Cluster;
 
 use crate::entities::{api_token, staff_session};
 use crate::{Credential, DatabaseConfig, Directory, DirectoryError, PasswordCheck, Role};
@@ -13,11 +16,25 @@ use crate::{Credential, DatabaseConfig, Directory, DirectoryError, PasswordCheck
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PASSWORD: &str = "correct horse battery";
 
+/// The server of all tests that run at the same time.
+static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+
+/// The running server, or a new one.
+fn shared() -> Arc<Cluster> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = shared.upgrade() {
+        return running;
+    }
+    let started = Arc::new(Cluster::start());
+    *shared = Arc::downgrade(&started);
+    started
+}
+
 /// Runs `scenario` on a new SQLite file and on a new PostgreSQL database.
 async fn on_both<F: Future<Output = ()>>(scenario: impl Fn(Directory) -> F) {
     let folder = tempfile::tempdir().unwrap();
     scenario(Directory::connect(&DatabaseConfig::default(), folder.path()).await.unwrap()).await;
-    let cluster = tokio::task::spawn_blocking(postgres::Cluster::shared).await.unwrap();
+    let cluster = tokio::task::spawn_blocking(shared).await.unwrap();
     let config = DatabaseConfig { url: cluster.new_database() };
     let directory = Directory::connect(&config, Path::new("/nonexistent")).await.unwrap();
     scenario(directory.clone()).await;
@@ -261,4 +278,18 @@ async fn a_lease_that_ran_out_is_taken_over() {
         assert!(!directory.acquire_lease("work", "gone", 60).await.unwrap());
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_database_that_was_away_is_used_again() {
+    let mut cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
+    let config = DatabaseConfig { url: cluster.new_database() };
+    let directory = Directory::connect(&config, Path::new("/nonexistent")).await.unwrap();
+    let ada = directory.add_staff("ada", Role::Billing, PASSWORD).await.unwrap();
+    cluster.stop();
+    directory.ping().await.unwrap_err();
+    cluster.go_on();
+    directory.ping().await.unwrap();
+    assert_eq!(log_in(&directory, PASSWORD).await, PasswordCheck::Accepted(ada));
+    directory.db.close().await.unwrap();
 }

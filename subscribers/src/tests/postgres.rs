@@ -1,36 +1,28 @@
-//! A private PostgreSQL server for tests: started once for all that run at the same time, in a temporary folder, as a
-//! non-root user, reachable only through a socket in that folder; stopped and removed with its last user.
+//! A private PostgreSQL server for tests: in a temporary folder, as a non-root user, reachable only through a socket in that
+//! folder; stopped and removed with its last user.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-
-/// A running server.
+/// A server.
 pub(crate) struct Cluster {
     folder: tempfile::TempDir,
-    stop: Option<mpsc::Sender<()>>,
-    keeper: Option<JoinHandle<()>>,
+    user: Option<String>,
+    running: Option<Running>,
     databases: AtomicU32,
 }
 
-impl Cluster {
-    /// The running server, or a new one.
-    pub(crate) fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = shared.upgrade() {
-            return running;
-        }
-        let started = Arc::new(Self::start());
-        *shared = Arc::downgrade(&started);
-        started
-    }
+struct Running {
+    stop: mpsc::Sender<()>,
+    keeper: JoinHandle<()>,
+}
 
+impl Cluster {
     /// The URL of a new, empty database.
     pub(crate) fn new_database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
@@ -39,14 +31,30 @@ impl Cluster {
         format!("postgres://postgres@localhost/{name}?host={}", self.folder.path().display())
     }
 
-    fn start() -> Self {
+    /// A new server.
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let user = unprivileged_user(folder.path());
         let data = folder.path().join("data");
         let initdb = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
         run(as_user(user.as_deref(), "initdb").args(initdb).arg(&data));
-        let mut server = as_user(user.as_deref(), "postgres");
-        server.arg("-D").arg(&data).arg("-k").arg(folder.path());
+        let mut cluster = Self { folder, user, running: None, databases: AtomicU32::new(0) };
+        cluster.go_on();
+        cluster
+    }
+
+    /// Ends it at once, as a crash would; its databases stay.
+    pub(crate) fn stop(&mut self) {
+        if let Some(Running { stop, keeper }) = self.running.take() {
+            drop(stop);
+            let _ = keeper.join();
+        }
+    }
+
+    /// Starts it where it was stopped.
+    pub(crate) fn go_on(&mut self) {
+        let mut server = as_user(self.user.as_deref(), "postgres");
+        server.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
         server
             .args(["-c", "listen_addresses=", "-c", "fsync=off"])
             .stdout(Stdio::null())
@@ -62,10 +70,8 @@ impl Cluster {
             finish(child);
         });
         is_started.recv().unwrap();
-        let databases = AtomicU32::new(0);
-        let cluster = Self { folder, stop: Some(stop), keeper: Some(keeper), databases };
-        cluster.await_ready();
-        cluster
+        self.running = Some(Running { stop, keeper });
+        self.await_ready();
     }
 
     fn await_ready(&self) {
@@ -81,10 +87,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
-        }
+        self.stop();
     }
 }
 
