@@ -89,22 +89,44 @@ impl Nas {
         Some(buffer)
     }
 
-    async fn insist(&self, request: &[u8]) -> (Vec<u8>, Duration) {
+    /// Sends `request` again and again, without end, until it is answered.
+    pub async fn insist(&self, request: &[u8]) -> (Vec<u8>, Duration) {
         let started = Instant::now();
         loop {
-            // Nobody may be listening just now: that is what sending again is for.
-            _ = self.socket.send_to(request, self.target).await;
-            let asked = tokio::time::Instant::now();
-            let mut buffer = vec![0; 4_096];
-            while let Ok(received) =
-                tokio::time::timeout_at(asked + AGAIN, self.socket.recv(&mut buffer)).await
-            {
-                let Ok(length) = received else { continue };
-                let reply = &buffer[..length];
-                // Late answers to earlier sendings of earlier requests are passed over.
-                if reply[1] == request[1] && is_answer(reply, request) {
-                    return (reply.to_vec(), started.elapsed());
-                }
+            if let Some(reply) = self.ask(&[request]).await {
+                return (reply, started.elapsed());
+            }
+        }
+    }
+
+    /// As hostapd and accel-ppp do: each sending is a new packet, made of its identifier and its Acct-Delay-Time. An answer
+    /// to any of them will do.
+    pub async fn insist_anew(&mut self, request: impl Fn(u8, u32) -> Vec<u8>) {
+        let started = Instant::now();
+        let mut sent = Vec::new();
+        loop {
+            let delay = u32::try_from(started.elapsed().as_secs()).unwrap();
+            sent.push(request(self.identifier(), delay));
+            let newest: Vec<&[u8]> = sent.iter().rev().take(200).map(Vec::as_slice).collect();
+            if self.ask(&newest).await.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Sends the first of `requests`, and takes an answer to any of them for as long as NASes wait.
+    async fn ask(&self, requests: &[&[u8]]) -> Option<Vec<u8>> {
+        // Nobody may be listening just now: that is what sending again is for.
+        _ = self.socket.send_to(requests[0], self.target).await;
+        let asked = tokio::time::Instant::now();
+        let mut buffer = vec![0; 4_096];
+        loop {
+            let received = tokio::time::timeout_at(asked + AGAIN, self.socket.recv(&mut buffer)).await;
+            let Ok(length) = received.ok()? else { continue };
+            let reply = &buffer[..length];
+            // Late answers to earlier sendings of earlier requests are passed over.
+            if requests.iter().any(|request| reply[1] == request[1] && is_answer(reply, request)) {
+                return Some(reply.to_vec());
             }
         }
     }

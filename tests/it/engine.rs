@@ -3,32 +3,36 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reqwest::StatusCode;
+
 use crate::program;
 use crate::service::Service;
 
 impl Service {
-    /// What the engine answers to `sql`, as text. The key is taken from the engine's own environment.
+    /// What the engine answers to `sql`, as text.
     pub async fn sql(&self, sql: &str) -> String {
-        let engine = self.engine().expect("the engine runs");
-        let proc = std::path::PathBuf::from(format!("/proc/{engine}"));
-        let environment = std::fs::read(proc.join("environ")).unwrap();
+        let (status, text) = self.try_sql(sql).await.expect("the engine runs");
+        assert!(status.is_success(), "{sql}: {status}: {text}");
+        text
+    }
+
+    /// What the engine answers to `sql`; `None` where there is none, or no answer. The key is taken from the engine's own
+    /// environment.
+    pub async fn try_sql(&self, sql: &str) -> Option<(StatusCode, String)> {
+        let proc = std::path::PathBuf::from(format!("/proc/{}", self.engine()?));
+        let environment = std::fs::read(proc.join("environ")).ok()?;
         let key = environment
             .split(|octet| *octet == 0)
             .find_map(|entry| entry.strip_prefix(b"RADTALLY_ENGINE_KEY="));
-        let key = String::from_utf8(key.expect("the engine has a key").to_vec()).unwrap();
+        let key = String::from_utf8(key?.to_vec()).unwrap();
         let words = program::command_line(&proc);
-        let address = words
-            .split([' ', '='])
-            .find(|word| word.starts_with("127.0.0.1:"))
-            .expect("the engine has an address");
+        let address = words.split([' ', '=']).find(|word| word.starts_with("127.0.0.1:"))?;
         let request =
             reqwest::Client::new().post(format!("http://{address}/?database=radtally")).body(sql.to_owned());
         let request = request.header("X-ClickHouse-User", "default").header("X-ClickHouse-Key", key);
-        let answer = request.timeout(Duration::from_secs(60)).send().await.unwrap();
+        let answer = request.timeout(Duration::from_secs(60)).send().await.ok()?;
         let status = answer.status();
-        let text = answer.text().await.unwrap();
-        assert!(status.is_success(), "{sql}: {status}: {text}");
-        text
+        Some((status, answer.text().await.ok()?))
     }
 
     /// Every stored record's attributes as sent, with how many records have them.

@@ -1,7 +1,8 @@
 //! Integration tests: the real `radtally serve`, with its real engine, against programs nobody here wrote.
 //!
 //! `service.rs` starts and stops the service, `api.rs` asks it, `client.rs` sends it RADIUS, `network.rs` makes room for
-//! NASes, `reported.rs` compares with what they say themselves; the other files are tests.
+//! NASes, `mounts.rs` gives it a disk of its own, `reported.rs` compares with what NASes say themselves; the other files are
+//! tests.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,13 +20,17 @@ mod crash;
 mod durability;
 mod engine;
 mod hostapd;
+mod mounts;
 mod network;
 mod ocserv;
 mod openvpn;
 mod outage;
+#[path = "../../subscribers/src/tests/postgres.rs"]
+mod postgres;
 mod program;
 mod radclient;
 mod reported;
 mod service;
 mod settling;
+mod torture;
 mod until;

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::mounts::OwnDisk;
 use crate::program::{self, Program};
 use crate::until::until;
 
@@ -21,20 +22,48 @@ const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// A start loads the engine's library, half a gigabyte, on a machine that other tests keep busy.
 const START: Duration = Duration::from_secs(120);
 
+/// What is to be different about a service.
+#[derive(Default)]
+pub struct Setup {
+    /// Programs that it is started under, such as `strace`, with their arguments; `{dir}` stands for its folder.
+    pub wrapper: Vec<String>,
+    /// What stands in its environment; here too `{dir}` stands for its folder.
+    pub environment: Vec<(String, String)>,
+    /// What stands in its configuration besides.
+    pub more: String,
+    /// Where it takes accounting; anywhere where there is none.
+    pub accounting: Option<SocketAddr>,
+    /// Whether its data lie on a disk of their own.
+    pub own_disk: bool,
+}
+
+impl Setup {
+    /// It stores in the ClickHouse of another.
+    pub fn beside(other: &Service) -> Self {
+        let access = std::fs::read(other.data_dir().join("engine-access.json")).unwrap();
+        let access: serde_json::Value = serde_json::from_slice(&access).unwrap();
+        let more = format!(
+            "[clickhouse]\nurl = {}\nuser = {}\npassword = {}\n",
+            access["url"], access["user"], access["key"]
+        );
+        Self { more, ..Self::default() }
+    }
+}
+
 /// A running service.
 pub struct Service {
     /// Before the folder, which holds what it has to say at its end.
     program: Option<Program>,
+    /// Before the folder, which it is mounted in.
+    disk: Option<OwnDisk>,
     dir: TempDir,
-    wrapper: Vec<String>,
+    setup: Setup,
     /// Where it takes accounting.
     pub accounting: SocketAddr,
     /// Where it serves API and dashboard.
     pub http: SocketAddr,
     /// A token that may do everything.
     pub token: String,
-    /// What stands in its configuration besides.
-    more: String,
     /// Records in the journal when it was started last.
     pub recorded_before: u64,
 }
@@ -54,40 +83,35 @@ impl Service {
 
     /// Starts a service that stores in the ClickHouse of another.
     pub async fn start_beside(other: &Self) -> Self {
-        let access = std::fs::read(other.data_dir().join("engine-access.json")).unwrap();
-        let access: serde_json::Value = serde_json::from_slice(&access).unwrap();
-        let more = format!(
-            "[clickhouse]\nurl = {}\nuser = {}\npassword = {}\n",
-            access["url"], access["user"], access["key"]
-        );
-        Self::start_with(Vec::new(), more, ANY).await
+        Self::start_as(Setup::beside(other)).await
     }
 
     /// Starts a service that takes accounting at `accounting`.
     pub async fn start_at(accounting: SocketAddr) -> Self {
-        Self::start_with(Vec::new(), String::new(), accounting).await
+        Self::start_as(Setup { accounting: Some(accounting), ..Setup::default() }).await
     }
 
     /// Adds to its configuration, which holds from the next start on.
     pub fn configure(&mut self, more: &str) {
-        self.more.push_str(more);
+        self.setup.more.push_str(more);
     }
 
     /// Starts a service as the last arguments of `wrapper`, such as `strace`; `{dir}` stands for its folder.
     pub async fn start_under(wrapper: Vec<String>) -> Self {
-        Self::start_with(wrapper, String::new(), ANY).await
+        Self::start_as(Setup { wrapper, ..Setup::default() }).await
     }
 
-    async fn start_with(wrapper: Vec<String>, more: String, accounting: SocketAddr) -> Self {
+    /// Starts a service that is different.
+    pub async fn start_as(setup: Setup) -> Self {
         let dir = tempfile::Builder::new().prefix("radtally-it-").tempdir().unwrap();
         let mut service = Self {
+            disk: setup.own_disk.then(|| OwnDisk::mounted(&dir.path().join("data"))),
             dir,
             program: None,
-            wrapper,
-            accounting,
+            accounting: setup.accounting.unwrap_or(ANY),
+            setup,
             http: ANY,
             token: String::new(),
-            more,
             recorded_before: 0,
         };
         service.write_config();
@@ -110,7 +134,7 @@ impl Service {
     /// The process of the service itself, below whatever it was started under.
     pub fn pid(&self) -> Pid {
         let outer = self.program().pid();
-        if self.wrapper.is_empty() {
+        if self.setup.wrapper.is_empty() {
             outer
         } else {
             program::children(outer, "radtally").first().copied().unwrap()
@@ -137,6 +161,11 @@ impl Service {
         self.program = None;
     }
 
+    /// The disk of its own.
+    pub fn disk(&self) -> &OwnDisk {
+        self.disk.as_ref().expect("it was set up with a disk of its own")
+    }
+
     /// Asks it to end and waits until it has.
     pub async fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
@@ -150,14 +179,15 @@ impl Service {
         self.write_config();
         let file = self.data_dir().join("addresses.json");
         _ = std::fs::remove_file(&file);
-        let mut words =
-            self.wrapper.iter().map(|word| word.replace("{dir}", &self.dir().display().to_string()));
+        let here = |word: &String| word.replace("{dir}", &self.dir().display().to_string());
+        let mut words = self.setup.wrapper.iter().map(here);
         let radtally = env!("CARGO_BIN_EXE_radtally").to_owned();
         let mut command = Command::new(words.next().unwrap_or_else(|| radtally.clone()));
         command.args(words);
-        if !self.wrapper.is_empty() {
+        if !self.setup.wrapper.is_empty() {
             command.arg(radtally);
         }
+        command.envs(self.setup.environment.iter().map(|(name, value)| (name, here(value))));
         command.arg("--config").arg(self.config_file()).arg("serve").current_dir(env!("CARGO_MANIFEST_DIR"));
         self.program = Some(Program::start(&mut command, self.dir().join("log")));
         let addresses = until("addresses.json", START, async || {
@@ -217,7 +247,7 @@ impl Service {
         writeln!(config, "[http]\nlisten = \"{}\"", self.http).unwrap();
         writeln!(config, "[[client]]\nname = \"tests\"\nsource = \"127.0.0.1\"\nsecret = \"{SECRET}\"")
             .unwrap();
-        config.push_str(&self.more);
+        config.push_str(&self.setup.more);
         std::fs::write(self.config_file(), config).unwrap();
     }
 }

@@ -6,6 +6,7 @@ mod npm;
 mod packages;
 mod step;
 mod test;
+mod torture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
         cargo xtask test                     everything that must pass before a change lands\n  \
         cargo xtask bench                    acknowledgements a second, beside FreeRADIUS\n  \
         cargo xtask bench queries            how soon pages have their answers\n  \
+        cargo xtask torture --minutes 60     kill, starve and confuse it at random; nothing may be lost\n  \
         cargo xtask test radclient           only the tests whose name contains \"radclient\"\n\n\
         As root, missing Debian packages are installed by apt-get; otherwise the command to run is shown.\n\
         Front-end packages and the embedded ClickHouse come from npm, by lock file, when the lock file changed."
@@ -41,6 +43,9 @@ enum Command {
     Bench(bench::Args),
     /// Check formatting, lints and all tests, with the real programs that the tests need.
     Test(test::Args),
+    /// Let one fault after the other strike the service under load: kills, full disks, bad networks, clocks that are set. Fails
+    /// where an acknowledged record is lost or usage counted twice.
+    Torture(torture::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Torture(args) => torture::run(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -63,6 +63,7 @@ pub const TESTS: &[Need] = &[
     Need { package: "wpasupplicant", brings: "wpa_supplicant", purpose: "whoever logs in at hostapd" },
     Need { package: "iproute2", brings: "ip", purpose: "the wire between them" },
     Need { package: "strace", brings: "strace", purpose: "the order of fdatasync and reply" },
+    Need { package: "faketime", brings: "faketime", purpose: "a clock that is set while the service runs" },
     Need { package: "chromium", brings: "chromium", purpose: "the dashboard in a browser" },
     Need { package: "chromium-driver", brings: "chromedriver", purpose: "driving that browser" },
     Need {
