@@ -2,7 +2,7 @@
 //!
 //! `service.rs` starts and stops the service, `api.rs` asks it, `client.rs` sends it RADIUS, `network.rs` makes room for
 //! NASes, `mounts.rs` gives it a disk of its own, `reported.rs` compares with what NASes say themselves; the other files are
-//! tests.
+//! tests. Those of everything that can be done to a service are in `torture.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +16,6 @@ mod api;
 mod bad_input;
 mod browser;
 mod client;
-mod crash;
 mod durability;
 mod engine;
 mod hostapd;
@@ -30,6 +29,7 @@ mod postgres;
 mod program;
 mod radclient;
 mod reported;
+mod restart;
 mod service;
 mod settling;
 mod torture;

@@ -6,6 +6,7 @@
 
 mod account;
 mod burst;
+mod damage;
 mod fault;
 mod load;
 mod relay;
@@ -92,7 +93,7 @@ fn each(faults: &'static [Fault]) {
 
 #[test]
 fn killed_at_random_moments_it_loses_nothing_and_counts_nothing_twice() {
-    each(&[Fault::ServiceKilled, Fault::BothKilled, Fault::EngineKilled]);
+    each(&[Fault::ServiceKilled, Fault::BothKilled, Fault::EngineKilled, Fault::JournalDamaged]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::load::{Book, without_delay};
@@ -80,9 +81,9 @@ impl Account {
         if account.lost > 0 {
             return Some(account);
         }
-        for book in books {
-            let wanted = [book.sessions, book.download, book.upload];
-            let used = used(&scene.service, &book.login).await?;
+        let all_used = join_all(books.iter().map(|book| used(&scene.service, &book.login))).await;
+        for (book, used) in books.iter().zip(all_used) {
+            let (used, wanted) = (used?, [book.sessions, book.download, book.upload]);
             account.counted_twice += u64::from(used.iter().zip(wanted).any(|(used, wanted)| *used > wanted));
             account.counted_short += u64::from(used.iter().zip(wanted).any(|(used, wanted)| *used < wanted));
         }

@@ -9,6 +9,7 @@ use reqwest::Method;
 use tokio::time::Instant;
 
 use super::burst;
+use super::damage;
 use super::load::{Book, Load};
 use super::relay::Weather;
 use super::scene::Scene;
@@ -26,6 +27,8 @@ pub enum Fault {
     BothKilled,
     /// It is asked to end, and started again.
     Restarted,
+    /// It is killed; a bit of its journal flips that ClickHouse holds already, and half a group is left at the end.
+    JournalDamaged,
     /// The engine answers nothing for long.
     EngineStopped,
     /// Parts of ClickHouse's tables are deleted, and ClickHouse starts anew.
@@ -44,11 +47,12 @@ pub enum Fault {
 
 impl Fault {
     /// All there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ServiceKilled,
         Self::EngineKilled,
         Self::BothKilled,
         Self::Restarted,
+        Self::JournalDamaged,
         Self::EngineStopped,
         Self::PartsRemoved,
         Self::BadNetwork,
@@ -65,6 +69,7 @@ impl Fault {
             Self::EngineKilled => "kill -9 of the engine",
             Self::BothKilled => "kill -9 of both at once",
             Self::Restarted => "restart",
+            Self::JournalDamaged => "journal damaged and torn",
             Self::EngineStopped => "engine unreachable",
             Self::PartsRemoved => "ClickHouse parts removed",
             Self::BadNetwork => "loss, copies, delay, reordering",
@@ -92,6 +97,7 @@ impl Fault {
             Self::ServiceKilled | Self::BothKilled => scene.kill(load, self == Self::BothKilled).await,
             Self::EngineKilled => scene.kill_engine(load).await,
             Self::Restarted => scene.restart(load).await,
+            Self::JournalDamaged => scene.damage_journal(load).await,
             Self::EngineStopped => scene.stop_engine(load, longest).await,
             Self::PartsRemoved => scene.remove_parts().await,
             Self::BadNetwork => scene.spoil_network(load).await,
@@ -126,6 +132,17 @@ impl Scene {
         self.some_time(load).await;
         self.service.stop().await;
         self.service.run().await;
+    }
+
+    async fn damage_journal(&mut self, load: &Load) {
+        load.more(500).await;
+        self.some_time(load).await;
+        self.service.kill();
+        let (dice, data) = (&mut self.dice, self.service.data_dir());
+        damage::flip_a_bit(&data, dice);
+        damage::tear_the_end(&data, dice);
+        self.service.run().await;
+        assert!(self.service.log().contains("octets of an unfinished group cut"), "nothing was torn");
     }
 
     async fn kill_engine(&mut self, load: &Load) {

@@ -21,7 +21,7 @@ use crate::until::until;
 /// NASes that send at once.
 const NASES: u64 = 24;
 /// Interim-Updates between a session's Start and its Stop.
-const INTERIMS: u32 = 4;
+const INTERIMS: u32 = 40;
 const HEADER: usize = 20;
 /// Acct-Delay-Time, which differs between two packets that say the same.
 const DELAY: u8 = 41;
