@@ -36,8 +36,8 @@ pub struct AckArgs {
     /// Source sockets, each a NAS.
     #[arg(long, default_value_t = 8)]
     sockets: u8,
-    /// Most unanswered requests of one socket: at most the 256 that identifiers allow.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Most unanswered requests of all sockets together; of one at most the 256 that identifiers allow.
+    #[arg(long, default_value_t = 256)]
     window: u16,
     /// Sessions that report in turn.
     #[arg(long, default_value_t = 200_000)]
@@ -59,16 +59,16 @@ struct Row {
 pub async fn run(args: AckArgs) -> anyhow::Result<()> {
     let load = Load {
         sockets: args.sockets,
-        window: usize::from(args.window),
+        window: usize::from(args.window / u16::from(args.sockets.max(1))).clamp(1, 256),
         sessions: args.sessions,
         rate: None,
         lasts: Duration::from_secs(args.seconds),
     };
     println!(
-        "Load: Interim-Updates of {} octets with 24 attributes, {} sockets with a window of {}, {} sessions.\n",
+        "Load: Interim-Updates of {} octets with 24 attributes from {} sockets, {} unanswered at most, {} sessions.\n",
         packets::SIZE,
         load.sockets,
-        load.window,
+        load.window * usize::from(load.sockets),
         load.sessions
     );
     let mut rows = Vec::new();
