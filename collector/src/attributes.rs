@@ -1,6 +1,8 @@
 //! Numbers of the attributes that radtally reads, the values it decodes, and the secrets it must not keep.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::packet::Attribute;
 
 /// User-Name (RFC 2865 5.1).
 pub const USER_NAME: u8 = 1;
@@ -132,6 +134,16 @@ pub fn ipv4(value: &[u8]) -> Option<Ipv4Addr> {
 pub fn ipv6(value: &[u8]) -> Option<Ipv6Addr> {
     let octets: [u8; 16] = value.try_into().ok()?;
     Some(Ipv6Addr::from(octets))
+}
+
+/// The address in a NAS-IP-Address or NAS-IPv6-Address.
+#[must_use]
+pub fn nas_address(attribute: &Attribute<'_>) -> Option<IpAddr> {
+    match attribute.kind {
+        NAS_IP_ADDRESS => ipv4(attribute.value).map(IpAddr::V4),
+        NAS_IPV6_ADDRESS => ipv6(attribute.value).map(IpAddr::V6),
+        _ => None,
+    }
 }
 
 /// An IPv6 prefix (RFC 3162 2.3): a reserved octet, the length in bits, and as many octets as it needs. Bits beyond the

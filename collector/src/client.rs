@@ -24,7 +24,7 @@ pub struct Client {
     pub message_authenticator: MessageAuthenticator,
     /// Where it sends from.
     pub source: IpNet,
-    /// What became of its packets.
+    /// What became of its packets that belong to none of its NASes.
     pub tally: Arc<Tally>,
 }
 

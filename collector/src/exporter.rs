@@ -7,6 +7,8 @@
 //! ClickHouse may lose what it took (a power cut, a part removed): at every start of ClickHouse, and before a segment may
 //! be deleted, what it holds is compared with the journal by counting record numbers per stretch of [`STRETCH`]; stretches
 //! that fall short are inserted again.
+//!
+//! Known gaps go the same way whenever they have changed; readers take the newest of each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use clickhouse::Row;
 use schema::health::{EXPORTER, HealthBoard};
-use schema::{CollectorId, Lsn, RecordRow};
+use schema::{CollectorId, GapRow, Lsn, RecordRow};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use usage::period::Calendar;
 
 use crate::checkpoint::Checkpoints;
 use crate::config::ExporterConfig;
-use crate::journal::{Batch, Journal, JournalError, Reader};
+use crate::journal::{Batch, Hole, Journal, JournalError, Reader};
 use crate::ledger::Ledger;
 use crate::nas::NasSettings;
 use crate::pipeline::Ticket;
@@ -105,11 +107,14 @@ impl Exporter {
         let mut verified = Verified::default();
         let mut verify_at = Instant::now();
         let mut durable = self.journal.subscribe();
+        let mut gaps = self.ledger.gaps().subscribe();
+        let mut told = 0;
         let mut wait = Duration::from_millis(250);
         self.ledger.exported(self.cursor);
         while !shutdown.is_cancelled() {
             let step = async {
                 let more = self.export_batch(&mut reader, &shutdown).await?;
+                self.export_gaps(&mut told).await?;
                 if Instant::now() >= verify_at {
                     self.verify(&mut verified).await?;
                     verify_at = Instant::now() + Duration::from_secs(self.config.verify_interval);
@@ -126,7 +131,10 @@ impl Exporter {
                         continue;
                     }
                     // Ends too when the journal does.
-                    let until = tokio::time::timeout_at(verify_at, durable.changed());
+                    let news = async {
+                        tokio::select! { _ = durable.changed() => {}, _ = gaps.changed() => {} }
+                    };
+                    let until = tokio::time::timeout_at(verify_at, news);
                     _ = shutdown.run_until_cancelled(until).await;
                 }
                 Err(error) => {
@@ -178,6 +186,7 @@ impl Exporter {
         while rows.len() < self.config.batch_rows {
             match reader.next_batch()? {
                 Some(batch) => {
+                    self.pass_over(last.next().max(self.journal.oldest()), &batch);
                     last = last.max(batch.last());
                     self.decode(&batch, &mut rows);
                 }
@@ -192,7 +201,28 @@ impl Exporter {
         self.cursor = last;
         self.cursor_file.write(self.cursor, &[]).map_err(ExportError::Cursor)?;
         self.ledger.exported(self.cursor);
+        self.ledger.stored(rows.iter().map(|row| (Lsn(row.lsn), row.client.as_str(), row.nas.as_str())));
         Ok(true)
+    }
+
+    /// Notes what is missing between the records up to `expected` and `batch`: it will never be in ClickHouse.
+    fn pass_over(&self, expected: Lsn, batch: &Batch) {
+        let Some((first, _)) = batch.iter().next().filter(|(first, _)| *first > expected) else { return };
+        let lost = Hole { first: expected, last: Lsn(first.0 - 1) };
+        self.ledger.gaps().hole(lost.first, lost.records(), self.journal.time_of(lost));
+    }
+
+    /// Inserts the gaps that have changed since `told`.
+    async fn export_gaps(&self, told: &mut u64) -> Result<(), ExportError> {
+        let changed = self.ledger.gaps().since(*told);
+        let Some(newest) = changed.iter().map(|gap| gap.version).max() else { return Ok(()) };
+        let mut insert = self.clickhouse.insert::<GapRow>("known_gaps").await?;
+        for gap in &changed {
+            insert.write(&gap.to_row(self.collector.as_str())).await?;
+        }
+        insert.end().await?;
+        *told = newest;
+        Ok(())
     }
 
     fn decode(&self, batch: &Batch, rows: &mut Vec<RecordRow>) {

@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use schema::{Lsn, UnixMicros};
+use schema::{Lsn, UnixMicros, UnixTime};
 use tokio::sync::watch;
 
 use crate::storage::{Storage, StoredFile};
@@ -310,6 +310,21 @@ impl<T> Journal<T> {
     #[must_use]
     pub fn holes(&self) -> Vec<Hole> {
         self.0.files.quarantine.holes()
+    }
+
+    /// About when the records of a hole came: between those before it and those after it, as far as these can be read.
+    #[must_use]
+    pub fn time_of(&self, hole: Hole) -> (UnixTime, UnixTime) {
+        let mut reader = self.reader(Lsn(hole.first.0.saturating_sub(1)).max(self.oldest()));
+        let (mut before, mut after) = (None, None);
+        while let (None, Ok(Some(batch))) = (after, reader.next_batch()) {
+            for (lsn, entry) in batch.iter() {
+                let side = if lsn < hole.first { &mut before } else { &mut after };
+                *side = side.filter(|_| lsn > hole.last).or(Some(entry.arrived_at.seconds()));
+            }
+        }
+        let after = after.unwrap_or_else(UnixTime::now);
+        (before.unwrap_or(after), after.plus(1))
     }
 
     /// What it takes on disk.

@@ -1,208 +1,114 @@
-//! The loss ledger: where every received packet went, per client and in total.
+//! The loss ledger: where every received packet went, per NAS, per client and in total.
 //!
-//! `received = recorded + duplicates + status_server + rejected + dropped`, and `recorded = acknowledged + in_flight`,
+//! `received = acknowledged + in_flight + duplicates + status_server + rejected + dropped`, and
 //! `acknowledged = stored + pending`. The counts are kept once, here; `/metrics` and `GET /api/v1/ledger` read them.
+//!
+//! A packet counts in one [`Tally`], its *line*: its NAS's, once its sender has proved to know the secret; else its client's
+//! own (what is refused, Status-Server), or that of unknown sources. Clients and the total are sums of lines, but for the
+//! total's `received`, which is counted at the sockets: what the lines do not add up to is unaccounted for. Likewise
+//! `stored` is counted where ClickHouse takes records, by the NAS that each says it is of.
 
-use std::collections::{BTreeMap, HashMap};
+pub mod gaps;
+mod strangers;
+mod tally;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use schema::{ClientName, Lsn, UnixTime};
+use schema::{ClientName, Lsn, NasId, UnixTime};
 use serde::Serialize;
 
 use crate::journal::Hole;
 
-/// Most addresses kept in each list of strangers; packets of further ones are still counted.
-const STRANGERS: usize = 1_000;
+pub use gaps::{Gap, GapKind, Gaps, Touched};
+pub use strangers::{Stranger, Strangers};
+pub use tally::{Dropped, Outcome, Tally, TallyReport};
 
-/// Why a packet was not answered though it may have been valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Dropped {
-    /// The journal's pending group was full: packets arrive faster than the disk takes them.
-    Overload,
-    /// The journal cannot write; the NAS will send again.
-    JournalStopped,
-}
-
-impl Dropped {
-    /// The reason as metrics and ledger name it.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Overload => "overload",
-            Self::JournalStopped => "journal_stopped",
-        }
-    }
-}
-
-/// One client's counts since the process started.
-#[derive(Debug, Default)]
-pub struct Tally {
-    received: AtomicU64,
-    recorded: AtomicU64,
-    acknowledged: AtomicU64,
-    duplicates: AtomicU64,
-    status_server: AtomicU64,
-    /// Few reasons, counted off the fast path.
-    rejected: Mutex<BTreeMap<&'static str, u64>>,
-    dropped: Mutex<BTreeMap<&'static str, u64>>,
-}
-
-/// What became of a packet.
-#[derive(Clone, Copy, Debug)]
-pub enum Outcome {
-    /// It is in the journal, and will be acknowledged once durable.
-    Recorded,
-    /// It came before: answered again, or about to be answered.
-    Duplicate,
-    /// A Status-Server, answered or (while packets cannot be acknowledged) not.
-    StatusServer,
-    /// It is invalid; for this reason.
-    Rejected(&'static str),
-    /// It may be valid, but could not be recorded.
-    Dropped(Dropped),
-}
-
-impl Tally {
-    /// Counts a packet.
-    pub fn count(&self, outcome: Outcome) {
-        self.received.fetch_add(1, Ordering::Relaxed);
-        match outcome {
-            Outcome::Recorded => _ = self.recorded.fetch_add(1, Ordering::Relaxed),
-            Outcome::Duplicate => _ = self.duplicates.fetch_add(1, Ordering::Relaxed),
-            Outcome::StatusServer => _ = self.status_server.fetch_add(1, Ordering::Relaxed),
-            Outcome::Rejected(reason) => *self.rejected.lock().entry(reason).or_default() += 1,
-            Outcome::Dropped(dropped) => *self.dropped.lock().entry(dropped.reason()).or_default() += 1,
-        }
-    }
-
-    /// Counts an acknowledgement of a recorded packet.
-    pub fn acknowledged(&self) {
-        self.acknowledged.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn report(&self) -> TallyReport {
-        // Read against the flow, so that a packet counted meanwhile never makes a difference negative.
-        let acknowledged = self.acknowledged.load(Ordering::Acquire);
-        let recorded = self.recorded.load(Ordering::Acquire);
-        let duplicates = self.duplicates.load(Ordering::Acquire);
-        let status_server = self.status_server.load(Ordering::Acquire);
-        let rejected = self.rejected.lock().clone();
-        let dropped = self.dropped.lock().clone();
-        let received = self.received.load(Ordering::Acquire);
-        let in_flight = recorded.saturating_sub(acknowledged);
-        TallyReport { received, acknowledged, in_flight, duplicates, status_server, rejected, dropped }
-    }
-}
-
-/// One client's counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TallyReport {
-    /// Packets taken from the kernel.
-    pub received: u64,
-    /// Recorded and acknowledged.
-    pub acknowledged: u64,
-    /// Recorded, not yet durable.
-    pub in_flight: u64,
-    /// Seen before; the first copy is what counts.
-    pub duplicates: u64,
-    /// Status-Server requests.
-    pub status_server: u64,
-    /// Invalid, by reason.
-    pub rejected: BTreeMap<&'static str, u64>,
-    /// Not recorded, by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
-}
-
-impl TallyReport {
-    /// Packets whose whereabouts are unknown: 0 at rest.
-    #[must_use]
-    pub fn unaccounted(&self) -> i64 {
-        let rejected: u64 = self.rejected.values().sum();
-        let dropped: u64 = self.dropped.values().sum();
-        let known =
-            self.acknowledged + self.in_flight + self.duplicates + self.status_server + rejected + dropped;
-        self.received.cast_signed() - known.cast_signed()
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.received += other.received;
-        self.acknowledged += other.acknowledged;
-        self.in_flight += other.in_flight;
-        self.duplicates += other.duplicates;
-        self.status_server += other.status_server;
-        for (reason, count) in &other.rejected {
-            *self.rejected.entry(reason).or_default() += count;
-        }
-        for (reason, count) in &other.dropped {
-            *self.dropped.entry(reason).or_default() += count;
-        }
-    }
-}
-
-/// Packets from one address that were refused for who sent them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stranger {
-    /// The source address.
-    pub source: IpAddr,
-    /// Packets seen.
-    pub packets: u64,
-    /// When the first came.
-    pub since: UnixTime,
-    /// When the newest came.
-    pub last_at: UnixTime,
-}
-
-/// A bounded list of strangers.
-#[derive(Debug, Default)]
-pub struct Strangers(Mutex<HashMap<IpAddr, (u64, UnixTime, UnixTime)>>);
-
-impl Strangers {
-    /// Notes a packet from `source`.
-    pub fn note(&self, source: IpAddr, now: UnixTime) {
-        let mut list = self.0.lock();
-        if list.len() >= STRANGERS && !list.contains_key(&source) {
-            return;
-        }
-        let (packets, _, last) = list.entry(source).or_insert((0, now, now));
-        *packets += 1;
-        *last = now;
-    }
-
-    fn report(&self) -> Vec<Stranger> {
-        let list = self.0.lock();
-        let mut strangers: Vec<_> = list
-            .iter()
-            .map(|(&source, &(packets, since, last_at))| Stranger { source, packets, since, last_at })
-            .collect();
-        strangers.sort_by_key(|stranger| (std::cmp::Reverse(stranger.packets), stranger.source));
-        strangers
-    }
-}
+/// Most NASes with a line of their own. Identifiers are what a NAS says: packets of further ones count in their client's own
+/// line.
+const NASES: usize = 20_000;
 
 /// The ledger. Cloning shares it.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger(Arc<Books>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Books {
-    clients: RwLock<BTreeMap<ClientName, Arc<Tally>>>,
+    since: UnixTime,
+    clients: RwLock<BTreeMap<ClientName, Lines>>,
+    nases: AtomicUsize,
     unknown: Tally,
+    received: AtomicU64,
     unknown_sources: Strangers,
     wrong_secrets: Strangers,
     kernel_drops: AtomicU64,
+    /// The last record of earlier runs.
+    opened: AtomicU64,
     durable: AtomicU64,
     exported: AtomicU64,
     holes: Mutex<Vec<Hole>>,
+    gaps: Gaps,
+}
+
+/// A client's lines.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Of packets that belong to none of its NASes.
+    own: Arc<Tally>,
+    nases: BTreeMap<NasId, Arc<Tally>>,
+}
+
+impl Default for Books {
+    fn default() -> Self {
+        Self {
+            since: UnixTime::now(),
+            clients: RwLock::default(),
+            nases: AtomicUsize::new(0),
+            unknown: Tally::default(),
+            received: AtomicU64::new(0),
+            unknown_sources: Strangers::default(),
+            wrong_secrets: Strangers::default(),
+            kernel_drops: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            exported: AtomicU64::new(0),
+            holes: Mutex::default(),
+            gaps: Gaps::default(),
+        }
+    }
 }
 
 impl Ledger {
-    /// The counts of the client named `name`.
+    /// The line of the client named `name`, for packets that belong to none of its NASes.
     #[must_use]
     pub fn client(&self, name: &ClientName) -> Arc<Tally> {
-        Arc::clone(self.0.clients.write().entry(name.clone()).or_default())
+        Arc::clone(&self.0.clients.write().entry(name.clone()).or_default().own)
+    }
+
+    /// The line of a client's NAS, by its identity `client/identifier`.
+    #[must_use]
+    pub fn nas(&self, client: &str, nas: &str) -> Arc<Tally> {
+        let mut clients = self.0.clients.write();
+        if !clients.contains_key(client) {
+            clients.insert(client.into(), Lines::default());
+        }
+        let Some(lines) = clients.get_mut(client) else { return Arc::default() };
+        if let Some(tally) = lines.nases.get(nas) {
+            return Arc::clone(tally);
+        }
+        if self.0.nases.fetch_add(1, Ordering::Relaxed) >= NASES {
+            self.0.nases.store(NASES, Ordering::Relaxed);
+            return Arc::clone(&lines.own);
+        }
+        Arc::clone(lines.nases.entry(nas.into()).or_default())
+    }
+
+    /// Counts datagrams taken from the kernel.
+    pub fn received(&self, datagrams: usize) {
+        self.0.received.fetch_add(datagrams as u64, Ordering::Relaxed);
     }
 
     /// Counts a packet from an address that no client has.
@@ -236,19 +142,46 @@ impl Ledger {
         *self.0.holes.lock() = holes;
     }
 
+    /// Notes the last record of earlier runs: `stored` counts those after it.
+    pub fn opened(&self, lsn: Lsn) {
+        self.0.opened.store(lsn.0, Ordering::Relaxed);
+    }
+
+    /// Counts records that ClickHouse has taken, each given by its number, its client and its NAS.
+    pub fn stored<'r>(&self, records: impl Iterator<Item = (Lsn, &'r str, &'r str)>) {
+        let opened = self.0.opened.load(Ordering::Relaxed);
+        let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for (_, client, nas) in records.filter(|(lsn, _, _)| lsn.0 > opened) {
+            *counts.entry((client, nas)).or_default() += 1;
+        }
+        counts.into_iter().for_each(|((client, nas), records)| self.nas(client, nas).stored(records));
+    }
+
+    /// When packets were lost, and whose.
+    #[must_use]
+    pub fn gaps(&self) -> &Gaps {
+        &self.0.gaps
+    }
+
     /// The ledger of this moment.
     #[must_use]
     pub fn report(&self) -> LedgerReport {
-        let clients: BTreeMap<_, _> =
-            self.0.clients.read().iter().map(|(name, tally)| (name.clone(), tally.report())).collect();
-        let mut total = self.0.unknown.report();
-        clients.values().for_each(|client| total.add(client));
+        let lines = self.lines();
+        let (mut total, mut clients) = (TallyReport::default(), BTreeMap::<ClientName, TallyReport>::new());
+        for line in &lines {
+            total.add(&line.counts);
+            line.client.iter().for_each(|name| clients.entry(name.clone()).or_default().add(&line.counts));
+        }
+        // Read last: a packet is received before it has a line.
+        total.received = self.0.received.load(Ordering::Acquire);
         let exported = self.0.exported.load(Ordering::Relaxed);
         let durable = self.0.durable.load(Ordering::Relaxed).max(exported);
         LedgerReport {
-            unaccounted: total.unaccounted(),
+            since: self.0.since,
+            unaccounted: total.received.cast_signed() - total.placed().cast_signed(),
             total,
             clients,
+            lines,
             stored: exported,
             pending: durable - exported,
             kernel_drops: self.0.kernel_drops.load(Ordering::Relaxed),
@@ -257,18 +190,49 @@ impl Ledger {
             holes: self.0.holes.lock().clone(),
         }
     }
+
+    fn lines(&self) -> Vec<LedgerLine> {
+        let line = |client: Option<&ClientName>, nas: Option<&NasId>, tally: &Tally| LedgerLine {
+            client: client.cloned(),
+            nas: nas.cloned(),
+            counts: tally.report(),
+        };
+        let mut lines = Vec::new();
+        for (client, of_client) in &*self.0.clients.read() {
+            lines.extend(of_client.nases.iter().map(|(nas, tally)| line(Some(client), Some(nas), tally)));
+            lines.push(line(Some(client), None, &of_client.own));
+        }
+        lines.push(line(None, None, &self.0.unknown));
+        lines
+    }
 }
 
-/// What `GET /api/v1/ledger` shows. Counts of packets are since the process started; `stored` and `pending` are of the
-/// whole journal.
+/// The counts of a NAS; of a client's packets that belong to none of its NASes; or of packets from unknown sources.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LedgerLine {
+    /// The client; `None` for unknown sources.
+    pub client: Option<ClientName>,
+    /// The NAS.
+    pub nas: Option<NasId>,
+    /// What became of its packets.
+    #[serde(flatten)]
+    pub counts: TallyReport,
+}
+
+/// What `GET /api/v1/ledger` shows. Counts of packets are since the process started; `stored` and `pending` at the top are of
+/// the whole journal.
 #[derive(Clone, Debug, Serialize)]
 pub struct LedgerReport {
+    /// When the counts began.
+    pub since: UnixTime,
     /// All clients together, unknown sources included.
     pub total: TallyReport,
     /// Packets whose whereabouts are unknown: 0 at rest.
     pub unaccounted: i64,
     /// By client.
     pub clients: BTreeMap<ClientName, TallyReport>,
+    /// By NAS; together they are the total.
+    pub lines: Vec<LedgerLine>,
     /// Acknowledged records that ClickHouse holds.
     pub stored: u64,
     /// Acknowledged records on their way from the journal to ClickHouse.
@@ -291,33 +255,49 @@ mod tests {
     #[test]
     fn the_ledger_balances_over_every_outcome() {
         let ledger = Ledger::default();
-        let tally = ledger.client(&"bng".into());
-        for outcome in [
-            Outcome::Recorded,
-            Outcome::Recorded,
-            Outcome::Duplicate,
-            Outcome::StatusServer,
-            Outcome::Rejected("wrong_code"),
-            Outcome::Dropped(Dropped::Overload),
-        ] {
-            tally.count(outcome);
+        let (own, nas) = (ledger.client(&"bng".into()), ledger.nas("bng", "bng/a"));
+        for outcome in
+            [Outcome::Recorded, Outcome::Recorded, Outcome::Duplicate, Outcome::Dropped(Dropped::Overload)]
+        {
+            nas.count(outcome);
         }
-        tally.acknowledged();
+        own.count(Outcome::StatusServer);
+        own.count(Outcome::Rejected("wrong_code"));
+        nas.acknowledged();
+        ledger.opened(Lsn(7));
+        ledger.stored([(Lsn(7), "bng", "bng/a"), (Lsn(8), "bng", "bng/a")].into_iter());
         ledger.unknown_source("192.0.2.9".parse().unwrap(), UnixTime(5));
+        ledger.received(7);
         let report = ledger.report();
-        assert_eq!(
-            (report.total.received, report.total.acknowledged, report.total.in_flight, report.unaccounted),
-            (7, 1, 1, 0)
-        );
+        let total = &report.total;
+        assert_eq!((total.received, total.acknowledged, total.in_flight, report.unaccounted), (7, 1, 1, 0));
+        assert_eq!((total.stored, total.pending), (1, 0), "record 7 is of an earlier run");
         assert_eq!(report.unknown_sources[0].packets, 1);
+        let shown: Vec<_> = report
+            .lines
+            .iter()
+            .map(|line| (line.nas.as_ref().map(NasId::as_str), line.counts.received))
+            .collect();
+        assert_eq!(shown, [(Some("bng/a"), 4), (None, 2), (None, 1)]);
+        assert_eq!(report.clients["bng"].received, 6);
     }
 
     #[test]
-    fn the_list_of_strangers_is_bounded() {
-        let strangers = Strangers::default();
-        for n in 0..5_000u32 {
-            strangers.note(IpAddr::from(n.to_be_bytes()), UnixTime(1));
+    fn a_packet_that_no_line_counts_is_unaccounted_for() {
+        let ledger = Ledger::default();
+        ledger.received(2);
+        ledger.nas("bng", "bng/a").count(Outcome::Recorded);
+        assert_eq!(ledger.report().unaccounted, 1);
+    }
+
+    #[test]
+    fn nases_beyond_the_limit_count_in_their_clients_own_line() {
+        let ledger = Ledger::default();
+        for n in 0..NASES + 10 {
+            ledger.nas("bng", &format!("bng/{n}")).count(Outcome::Duplicate);
         }
-        assert_eq!(strangers.report().len(), STRANGERS);
+        let report = ledger.report();
+        assert_eq!((report.lines.len(), report.total.duplicates), (NASES + 2, NASES as u64 + 10));
+        assert_eq!(report.lines[NASES].counts.duplicates, 10);
     }
 }

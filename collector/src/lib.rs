@@ -10,6 +10,7 @@ pub mod exporter;
 pub mod index;
 pub mod journal;
 pub mod ledger;
+pub mod lines;
 pub mod listener;
 pub mod live;
 pub mod metrics;

@@ -33,11 +33,12 @@ impl Listener {
         let mut failing = false;
         while !shutdown.is_cancelled() {
             match receiver.receive(&self.socket) {
-                Ok(_) if failing => {
-                    failing = false;
-                    self.health.up(LISTENER);
+                Ok(datagrams) => {
+                    self.ledger.received(datagrams);
+                    if std::mem::take(&mut failing) {
+                        self.health.up(LISTENER);
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => {
                     failing = true;
                     self.health.down(LISTENER, format!("receiving failed: {error}"));

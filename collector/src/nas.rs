@@ -129,11 +129,16 @@ impl NasSettings {
     #[must_use]
     pub fn decode<'a>(&'a self, lsn: Lsn, entry: &Entry<'a>) -> AccountingRecord<'a> {
         let mut record = AccountingRecord::decode(lsn, entry);
-        let aliases = self.0.aliases.get(record.client).map(Vec::as_slice).unwrap_or_default();
-        if let Some(alias) = aliases.iter().find(|alias| alias.is(&record.nas)) {
-            record.nas = NasIdentity::Identifier(alias.name.as_bytes());
-        }
+        record.nas = self.named(record.client, record.nas);
         record
+    }
+
+    /// The identity that a client's NAS is configured by; its own where no section lists that as an alias.
+    #[must_use]
+    pub fn named<'a>(&'a self, client: &str, identity: NasIdentity<'a>) -> NasIdentity<'a> {
+        let aliases = self.0.aliases.get(client).map(Vec::as_slice).unwrap_or_default();
+        let alias = aliases.iter().find(|alias| alias.is(&identity));
+        alias.map_or(identity, |alias| NasIdentity::Identifier(alias.name.as_bytes()))
     }
 
     /// What the counters of a NAS mean.
@@ -204,4 +209,4 @@ fn parts(name: &str) -> Result<(&str, &str), NasError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -72,6 +72,12 @@ impl Online {
         Self(Arc::new(Shared { collector, state: RwLock::new(state), hub: Hub::default() }))
     }
 
+    /// The collector whose state it is.
+    #[must_use]
+    pub fn collector(&self) -> &CollectorId {
+        &self.0.collector
+    }
+
     /// Sessions online at `now` that match, newest first, after `after` where given.
     #[must_use]
     pub fn find(

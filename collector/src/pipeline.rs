@@ -24,16 +24,17 @@ use schema::{Lsn, UnixMicros};
 use crate::client::{Client, Clients};
 use crate::journal::{AppendError, Batch, Entry, Group, Journal};
 use crate::ledger::{Dropped, Ledger, Outcome, Tally};
+use crate::lines::Lines;
 use crate::listener::Log;
 use crate::reply::{Proof, Replies, Reply, Route};
 use crate::retransmit::{PacketName, Seen, Window};
-use crate::verify::{AccountingRequest, Datagram, Rejected, VerifiedRequest, verify};
+use crate::verify::{AccountingRequest, Datagram, Rejected, VerifiedRequest, nas_of, verify};
 
 /// What must happen once a record is durable.
 #[derive(Debug)]
 pub struct Ticket {
     reply: Reply,
-    client: Arc<Client>,
+    line: Arc<Tally>,
 }
 
 /// The steps before the disk, for one listening socket.
@@ -43,6 +44,7 @@ pub struct Pipeline {
     pub(crate) journal: Journal<Ticket>,
     pub(crate) replies: Replies,
     pub(crate) ledger: Ledger,
+    pub(crate) lines: Lines,
     pub(crate) health: HealthBoard,
     pub(crate) log: Log,
     /// Replies that need no new record: to retransmissions and Status-Servers.
@@ -61,12 +63,11 @@ impl Pipeline {
             self.log.unknown_client(datagram.peer, datagram.arrived_at);
             return;
         };
-        let outcome = match verify(datagram, client) {
+        match verify(datagram, client) {
             Ok(VerifiedRequest::Accounting(request)) => self.record(&request, datagram.arrived_at, route),
-            Ok(VerifiedRequest::StatusServer(request)) => self.status(&request, route),
+            Ok(VerifiedRequest::StatusServer(request)) => client.tally.count(self.status(&request, route)),
             Err(rejected) => self.reject(client, datagram, &rejected),
-        };
-        client.tally.count(outcome);
+        }
     }
 
     /// Sends what the batch's packets are owed without a new record.
@@ -76,7 +77,19 @@ impl Pipeline {
         }
     }
 
-    fn record(&mut self, request: &AccountingRequest<'_>, arrived_at: UnixMicros, route: Route) -> Outcome {
+    fn record(&mut self, request: &AccountingRequest<'_>, arrived_at: UnixMicros, route: Route) {
+        let line = self.lines.of(&request.client.name, &request.nas(route.peer.ip()));
+        let outcome = self.append(request, arrived_at, route, &line);
+        line.count(outcome);
+    }
+
+    fn append(
+        &mut self,
+        request: &AccountingRequest<'_>,
+        arrived_at: UnixMicros,
+        route: Route,
+        line: &Arc<Tally>,
+    ) -> Outcome {
         let name = PacketName { peer: route.peer, identifier: request.packet.identifier() };
         let authenticator = request.packet.authenticator();
         if let Seen::Before(lsn) = self.window.check(name, authenticator) {
@@ -90,7 +103,7 @@ impl Pipeline {
         let client = &request.client;
         let entry =
             Entry { arrived_at, peer: route.peer, client: client.name.as_str(), local: route.socket, packet };
-        let ticket = Ticket { reply: Reply::new(request, route), client: Arc::clone(client) };
+        let ticket = Ticket { reply: Reply::new(request, route), line: Arc::clone(line) };
         match self.journal.append(&entry, ticket) {
             Ok(lsn) => {
                 self.window.remember(name, authenticator, lsn, arrived_at);
@@ -108,12 +121,17 @@ impl Pipeline {
         Outcome::StatusServer
     }
 
-    fn reject(&mut self, client: &Client, datagram: &Datagram<'_>, rejected: &Rejected) -> Outcome {
+    /// What is refused counts in its client's own line, but where its sender did prove to know the secret.
+    fn reject(&mut self, client: &Client, datagram: &Datagram<'_>, rejected: &Rejected) {
         if matches!(rejected, Rejected::WrongAuthenticator | Rejected::WrongMessageAuthenticator) {
             self.ledger.wrong_secret(datagram.peer.ip(), datagram.arrived_at.seconds());
         }
         self.log.rejected(client, datagram.peer, rejected, datagram.arrived_at);
-        Outcome::Rejected(rejected.reason())
+        let line = match nas_of(datagram) {
+            Some(nas) if *rejected == Rejected::NoStatusType => self.lines.of(&client.name, &nas),
+            _ => Arc::clone(&client.tally),
+        };
+        line.count(Outcome::Rejected(rejected.reason()));
     }
 
     fn drop(&mut self, client: &Client, dropped: Dropped, now: UnixMicros) -> Outcome {
@@ -136,10 +154,7 @@ impl Acknowledger {
         let tickets = &group.tickets;
         self.replies
             .send(Proof::Durable(group.last), tickets.iter().map(|(lsn, ticket)| (*lsn, &ticket.reply)));
-        tickets
-            .iter()
-            .map(|(_, ticket)| &ticket.client.tally)
-            .for_each(|tally: &Arc<Tally>| tally.acknowledged());
+        tickets.iter().for_each(|(_, ticket)| ticket.line.acknowledged());
         _ = self.state.try_send(group.entries);
     }
 }

@@ -39,6 +39,28 @@ pub enum NasIdentity<'a> {
     Address(IpAddr),
 }
 
+impl<'a> NasIdentity<'a> {
+    /// By what a packet says, else by where it came from.
+    #[must_use]
+    pub fn of(identifier: Option<&'a [u8]>, address: Option<IpAddr>, source: IpAddr) -> Self {
+        match identifier.filter(|identifier| !identifier.is_empty()) {
+            Some(identifier) => Self::Identifier(identifier),
+            None => Self::Address(address.unwrap_or(source)),
+        }
+    }
+
+    /// Writes `client/identity` over `name`.
+    pub fn write(&self, client: &str, name: &mut String) {
+        name.clear();
+        name.push_str(client);
+        name.push('/');
+        match self {
+            Self::Identifier(identifier) => name.push_str(&String::from_utf8_lossy(identifier)),
+            Self::Address(address) => drop(write!(name, "{address}")),
+        }
+    }
+}
+
 /// One stored accounting record.
 #[derive(Clone, Debug)]
 pub struct AccountingRecord<'a> {
@@ -113,11 +135,7 @@ impl<'a> AccountingRecord<'a> {
         let session_id = scan.acct_session_id.unwrap_or_default();
         let multi_session_id = scan.acct_multi_session_id.unwrap_or_default();
         let parent = scan.vendor.parent(session_id, multi_session_id);
-        let nas = match (scan.nas_identifier.filter(|id| !id.is_empty()), scan.nas_address) {
-            (Some(identifier), _) => NasIdentity::Identifier(identifier),
-            (None, Some(address)) => NasIdentity::Address(address),
-            (None, None) => NasIdentity::Address(entry.peer.ip()),
-        };
+        let nas = NasIdentity::of(scan.nas_identifier, scan.nas_address, entry.peer.ip());
         Self {
             lsn,
             arrived_at: entry.arrived_at,
@@ -151,13 +169,7 @@ impl<'a> AccountingRecord<'a> {
 
     /// Writes `client/identity` over `name`.
     pub fn write_nas(&self, name: &mut String) {
-        name.clear();
-        name.push_str(self.client);
-        name.push('/');
-        match self.nas {
-            NasIdentity::Identifier(identifier) => name.push_str(&String::from_utf8_lossy(identifier)),
-            NasIdentity::Address(address) => drop(write!(name, "{address}")),
-        }
+        self.nas.write(self.client, name);
     }
 
     /// The session that the record speaks of, as reported by `nas`; `None` where it carries no Acct-Session-Id.

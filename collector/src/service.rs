@@ -3,6 +3,9 @@
 //! Start: sockets are bound, the journal recovered, the newest checkpoint loaded and the records after it applied; then
 //! packets are taken. End: the sockets are read no more, the journal writes its last group and answers it, the state
 //! applies it and writes a checkpoint, the exporter carries what it can within a few seconds.
+//!
+//! The ticker keeps ledger, gaps, metrics and health up to date. It touches the file `alive`, so that the next start knows
+//! for how long nobody listened.
 
 use std::fs;
 use std::io;
@@ -11,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use schema::health::{EXPORTER, HealthBoard, JOURNAL, LISTENER};
-use schema::{CollectorId, Lsn, UnixMicros};
+use schema::{CollectorId, Lsn, UnixMicros, UnixTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use usage::period::Calendar;
@@ -23,8 +26,9 @@ use crate::checkpoint::Checkpoints;
 use crate::client::Clients;
 use crate::config::{AccountingConfig, ExporterConfig, JournalSettings};
 use crate::exporter::Exporter;
-use crate::journal::{Batch, Journal, JournalConfig, JournalError, JournalStatus, Writer};
-use crate::ledger::Ledger;
+use crate::journal::{Batch, Hole, Journal, JournalConfig, JournalError, JournalStatus, Writer};
+use crate::ledger::{Gaps, Ledger};
+use crate::lines::Lines;
 use crate::listener::{Listener, Log};
 use crate::nas::NasSettings;
 use crate::online::Online;
@@ -44,6 +48,10 @@ const STATE_NICE: i32 = 3;
 const EXPORTER_NICE: i32 = 10;
 /// Durable batches that may wait for the session state; further ones it reads from the journal.
 const STATE_QUEUE: usize = 64;
+/// Least time between two writings of the gaps.
+const GAPS_EVERY: Duration = Duration::from_secs(2);
+/// A collector that was away for less seconds has missed nothing: NASes send again for longer.
+const AWAY: i64 = 10;
 
 /// What a collector is made of.
 pub struct CollectorParts {
@@ -109,6 +117,7 @@ pub struct Collector {
     online: Online,
     checkpoints: Arc<Checkpoints>,
     cursor_file: Checkpoints,
+    gaps_file: Checkpoints,
     cursor: Lsn,
 }
 
@@ -126,7 +135,8 @@ impl Collector {
         let storage = Arc::new(Disk);
         let folder = parts.data_dir.join("checkpoints");
         let checkpoints = Arc::new(Checkpoints::new(folder.clone(), "sessions", storage.clone())?);
-        let cursor_file = Checkpoints::new(folder, "exporter", storage.clone())?;
+        let cursor_file = Checkpoints::new(folder.clone(), "exporter", storage.clone())?;
+        let gaps_file = Checkpoints::new(folder, "gaps", storage.clone())?;
         let cursor = cursor_file.load()?.map_or(Lsn::ZERO, |(lsn, _)| lsn);
         let (state, checkpointed) = load_state(&checkpoints, &parts.nases)?;
         let config = JournalConfig {
@@ -138,9 +148,15 @@ impl Collector {
         };
         let (journal, writer, recovery) = Journal::open(config, storage)?;
         info!(%recovery, "the journal is open");
+        parts.ledger.opened(journal.durable());
+        load_gaps(&gaps_file, parts.ledger.gaps(), &parts.data_dir)?;
+        for hole in journal.holes().into_iter().filter(|hole| hole.last > cursor) {
+            let lost = Hole { first: hole.first.max(cursor.next()), ..hole };
+            parts.ledger.gaps().hole(lost.first, lost.records(), journal.time_of(lost));
+        }
         let online = Online::new(id.clone(), state);
         replay(&journal, &online)?;
-        Ok(Self { parts, id, sockets, journal, writer, online, checkpoints, cursor_file, cursor })
+        Ok(Self { parts, id, sockets, journal, writer, online, checkpoints, cursor_file, gaps_file, cursor })
     }
 
     /// The addresses that packets are taken on.
@@ -169,12 +185,15 @@ impl Collector {
         let health = self.parts.health.clone();
         let exporting = CancellationToken::new();
         let exporter = self.start_exporter(exporting.clone())?;
-        let ticker = tokio::spawn(tick(
-            self.parts.ledger.clone(),
-            self.journal.clone(),
-            health.clone(),
-            exporting.clone(),
-        ));
+        let ticker = Ticker {
+            ledger: self.parts.ledger.clone(),
+            journal: self.journal.clone(),
+            health: health.clone(),
+            metrics: metrics::Publisher::default(),
+            gaps_file: self.gaps_file.clone(),
+            alive: self.parts.data_dir.join(ALIVE),
+        };
+        let ticker = tokio::spawn(ticker.run(exporting.clone()));
         let totals = tokio::spawn({
             let (online, shutdown) = (self.online.clone(), exporting.clone());
             async move { online.tick(shutdown).await }
@@ -261,6 +280,7 @@ impl Collector {
                     journal: self.journal.clone(),
                     replies: replies.clone(),
                     ledger: self.parts.ledger.clone(),
+                    lines: Lines::new(self.parts.ledger.clone(), self.parts.nases.clone()),
                     health: self.parts.health.clone(),
                     log: Log::default(),
                     outbox: Vec::new(),
@@ -350,22 +370,79 @@ async fn watch_threads(
     Ok(())
 }
 
-/// Keeps ledger, metrics and health up to date.
-async fn tick(ledger: Ledger, journal: Journal<Ticket>, health: HealthBoard, shutdown: CancellationToken) {
-    metrics::describe();
-    let mut every = tokio::time::interval(Duration::from_millis(500));
-    loop {
-        match journal.status() {
-            JournalStatus::Running => health.up(JOURNAL),
-            JournalStatus::Stopped { reason, .. } => health.down(JOURNAL, &*reason),
-        }
-        ledger.durable(journal.durable());
-        ledger.lost(journal.holes());
-        metrics::publish(&ledger.report());
-        if shutdown.run_until_cancelled(every.tick()).await.is_none() {
-            return;
+/// The file that says when the collector was last running.
+const ALIVE: &str = "alive";
+
+/// Keeps ledger, gaps, metrics and health up to date.
+struct Ticker {
+    ledger: Ledger,
+    journal: Journal<Ticket>,
+    health: HealthBoard,
+    metrics: metrics::Publisher,
+    gaps_file: Checkpoints,
+    alive: PathBuf,
+}
+
+impl Ticker {
+    async fn run(mut self, shutdown: CancellationToken) {
+        metrics::describe();
+        let mut every = tokio::time::interval(Duration::from_millis(500));
+        let mut written = (Instant::now(), 0);
+        loop {
+            let ending = shutdown.run_until_cancelled(every.tick()).await.is_none();
+            self.look();
+            let version = self.ledger.gaps().version();
+            if version != written.1 && (ending || written.0.elapsed() >= GAPS_EVERY) {
+                let (file, ledger) = (self.gaps_file.clone(), self.ledger.clone());
+                let done = tokio::task::spawn_blocking(move || write_gaps(&file, ledger.gaps(), version));
+                written = (Instant::now(), if done.await.unwrap_or(false) { version } else { written.1 });
+            }
+            if ending {
+                return;
+            }
         }
     }
+
+    fn look(&mut self) {
+        match self.journal.status() {
+            JournalStatus::Running => self.health.up(JOURNAL),
+            JournalStatus::Stopped { reason, .. } => self.health.down(JOURNAL, &*reason),
+        }
+        self.ledger.durable(self.journal.durable());
+        self.ledger.lost(self.journal.holes());
+        let report = self.ledger.report();
+        self.ledger.gaps().look(&report, UnixTime::now());
+        self.metrics.publish(&report);
+        // Where it cannot be touched, the next start takes the time for one in which nobody listened: the careful error.
+        _ = fs::File::create(&self.alive).and_then(|file| file.set_modified(SystemTime::now()));
+    }
+}
+
+/// Writes the gaps beside the journal; says whether that worked.
+fn write_gaps(file: &Checkpoints, gaps: &Gaps, version: u64) -> bool {
+    let written = match gaps.image() {
+        Ok(image) => file.write(Lsn(version), &image).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    written
+        .inspect_err(|error| warn!(%error, "the known gaps could not be written; they are tried again"))
+        .is_ok()
+}
+
+/// Takes over the gaps that earlier runs knew, and adds the time since the last one ended.
+fn load_gaps(file: &Checkpoints, gaps: &Gaps, data_dir: &Path) -> Result<(), CollectorError> {
+    if let Some((_, image)) = file.load()?
+        && let Err(error) = gaps.load(&image)
+    {
+        warn!(%error, "the known gaps cannot be read; those that ClickHouse holds are still shown beside usage");
+    }
+    let alive = fs::metadata(data_dir.join(ALIVE)).and_then(|alive| alive.modified());
+    let since_epoch = alive.ok().and_then(|alive| alive.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let ended = since_epoch.and_then(|time| i64::try_from(time.as_secs()).ok()).map(UnixTime);
+    if let Some(ended) = ended.filter(|ended| UnixTime::now().since(*ended) >= AWAY) {
+        gaps.not_running(ended, UnixTime::now());
+    }
+    Ok(())
 }
 
 fn bind_all(config: &AccountingConfig) -> Result<Vec<Arc<UdpSocket>>, CollectorError> {

@@ -4,7 +4,7 @@
 //! computed with the authenticator field set to zeros in an Accounting-Request and as it stands in a Status-Server
 //! (RFC 2869 5.14, RFC 5997 3), which must carry a valid one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use fast_md5::Md5;
@@ -16,6 +16,7 @@ use crate::attributes;
 use crate::client::Client;
 use crate::config::MessageAuthenticator;
 use crate::packet::{ACCOUNTING_REQUEST, HEADER, Malformed, Packet, STATUS_SERVER};
+use crate::record::NasIdentity;
 
 /// What arrived on a socket.
 #[derive(Clone, Copy, Debug)]
@@ -91,11 +92,13 @@ pub struct AccountingRequest<'a> {
     pub packet: Packet<'a>,
     /// Who sent it.
     pub client: Arc<Client>,
-    outline: Outline,
+    outline: Outline<'a>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Outline {
+struct Outline<'a> {
+    nas_identifier: Option<&'a [u8]>,
+    nas_address: Option<IpAddr>,
     message_authenticator: Option<usize>,
     status_type: Option<StatusType>,
     has_proxy_state: bool,
@@ -129,7 +132,19 @@ pub fn verify<'a>(datagram: &Datagram<'a>, client: &Arc<Client>) -> Result<Verif
     }
 }
 
+/// The NAS that a packet names, whether or not the packet is complete.
+#[must_use]
+pub fn nas_of<'a>(datagram: &Datagram<'a>) -> Option<NasIdentity<'a>> {
+    Some(Outline::of(&Packet::parse(datagram.bytes).ok()?).nas(datagram.peer.ip()))
+}
+
 impl<'a> AccountingRequest<'a> {
+    /// The NAS that it names; the one at `source` where it names none.
+    #[must_use]
+    pub fn nas(&self, source: IpAddr) -> NasIdentity<'a> {
+        self.outline.nas(source)
+    }
+
     /// The Proxy-State attributes whole, in their order, as a reply must echo them (RFC 2865 5.33).
     #[must_use]
     pub fn proxy_states(&self) -> Option<Vec<u8>> {
@@ -170,8 +185,12 @@ impl<'a> AccountingRequest<'a> {
     }
 }
 
-impl Outline {
-    fn of(packet: &Packet<'_>) -> Self {
+impl<'a> Outline<'a> {
+    fn nas(&self, source: IpAddr) -> NasIdentity<'a> {
+        NasIdentity::of(self.nas_identifier, self.nas_address, source)
+    }
+
+    fn of(packet: &Packet<'a>) -> Self {
         let mut outline = Self::default();
         for attribute in packet.attributes() {
             match attribute.kind {
@@ -185,6 +204,12 @@ impl Outline {
                         Some(if fits { attribute.offset + 2 } else { usize::MAX });
                 }
                 attributes::PROXY_STATE => outline.has_proxy_state = true,
+                attributes::NAS_IDENTIFIER => {
+                    outline.nas_identifier.get_or_insert(attribute.value);
+                }
+                attributes::NAS_IP_ADDRESS | attributes::NAS_IPV6_ADDRESS => {
+                    outline.nas_address = outline.nas_address.or_else(|| attributes::nas_address(&attribute));
+                }
                 attributes::VENDOR_SPECIFIC => {
                     outline.may_hold_secrets |= attribute.value.starts_with(&[0, 0, 1, 55]);
                 }
@@ -207,7 +232,7 @@ fn check_request_authenticator(packet: &Packet<'_>, secret: &[u8]) -> Result<(),
 
 fn check_message_authenticator(
     packet: &Packet<'_>,
-    outline: &Outline,
+    outline: &Outline<'_>,
     secret: &[u8],
     policy: MessageAuthenticator,
 ) -> Result<(), Rejected> {
@@ -415,6 +440,7 @@ mod tests {
             let record = crate::record::AccountingRecord::decode(schema::Lsn(1), &entry);
             let row = record.to_row("c", &usage::Calendar::new(chrono_tz::UTC));
             prop_assert_eq!(row.status_type, 3);
+            prop_assert_eq!(record.nas, request.nas(peer.ip()));
         }
     }
 }

@@ -7,10 +7,11 @@ pub mod series;
 pub mod summary;
 pub mod totals;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use collector::OnlineFilter;
-use schema::{SessionKey, SessionKind, UnixTime};
+use schema::{NasId, SessionKey, SessionKind, UnixTime};
 
 use crate::params::{Params, bad};
 use crate::reading::{self, Extent, Session};
@@ -66,17 +67,18 @@ pub fn check_order(params: &Params, from: Option<UnixTime>, to: Option<UnixTime>
     }
 }
 
-/// The sessions of a login that a period may touch, each with how it stands. Services and queues are not among them: they
-/// repeat the octets of their session.
+/// The sessions of a login that a period may touch, each with how it stands, and the NASes that report them. Services and
+/// queues are not among them: they repeat the octets of their session.
 pub(crate) async fn sessions_in(
     deps: &Deps,
     query: &UsageQuery,
     boundaries: &[UnixTime],
     now: UnixTime,
-) -> Result<Vec<(Session, Standing)>, ApiError> {
+) -> Result<(Vec<(Session, Standing)>, BTreeSet<NasId>), ApiError> {
     let own = |stored: &StoredSession| stored.kind == SessionKind::SESSION.0;
     let found = found_in(deps, query, boundaries, now, own).await?;
-    Ok(found.into_iter().map(|found| (found.session, found.standing)).collect())
+    let nases = found.iter().map(|found| found.stored.nas.as_str().into()).collect();
+    Ok((found.into_iter().map(|found| (found.session, found.standing)).collect(), nases))
 }
 
 /// A session of a login that a period may touch.

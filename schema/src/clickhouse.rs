@@ -20,6 +20,7 @@ use statements::statements;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_accounting", include_str!("../clickhouse/0001_accounting.sql")),
     ("0002_settled", include_str!("../clickhouse/0002_settled.sql")),
+    ("0003_known_gaps", include_str!("../clickhouse/0003_known_gaps.sql")),
 ];
 
 /// The table of what was applied.

@@ -2,6 +2,7 @@
 
 pub mod clickhouse;
 pub mod dictionary;
+pub mod gap;
 pub mod health;
 pub mod ids;
 pub mod live;
@@ -9,6 +10,7 @@ pub mod record;
 pub mod time;
 pub mod units;
 
+pub use gap::GapRow;
 pub use ids::{ClientName, CollectorId, Login, Lsn, NasId, SessionKey};
 pub use record::{CountedRow, RecordFlags, RecordRow, SessionKind, StatusType, TerminateCause};
 pub use time::{UnixMicros, UnixTime};

@@ -5,7 +5,7 @@ use usage::policy::{Direction, Ipv6Counters};
 
 use super::*;
 
-fn section(name: &str, aliases: &[&str]) -> NasConfig {
+pub(crate) fn section(name: &str, aliases: &[&str]) -> NasConfig {
     NasConfig {
         name: name.to_owned(),
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),

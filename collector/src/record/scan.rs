@@ -47,8 +47,7 @@ impl<'a> Scan<'a> {
             attr::CALLING_STATION_ID => first(&mut self.calling_station_id, value),
             attr::CALLED_STATION_ID => first(&mut self.called_station_id, value),
             attr::NAS_PORT_ID => first(&mut self.nas_port_id, value),
-            attr::NAS_IP_ADDRESS => self.address(attr::ipv4(value).map(IpAddr::V4)),
-            attr::NAS_IPV6_ADDRESS => self.address(attr::ipv6(value).map(IpAddr::V6)),
+            attr::NAS_IP_ADDRESS | attr::NAS_IPV6_ADDRESS => self.address(attr::nas_address(attribute)),
             attr::FRAMED_IP_ADDRESS => self.bad_attribute |= value.len() != 4,
             attr::FRAMED_IPV6_ADDRESS => self.bad_attribute |= value.len() != 16,
             attr::FRAMED_IPV6_PREFIX | attr::DELEGATED_IPV6_PREFIX => {

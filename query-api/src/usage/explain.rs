@@ -12,6 +12,7 @@ use usage::{Usage, Verdict};
 use super::summary::{self, Summary};
 use super::{Found, UsageQuery, found_in};
 use crate::evidence::{Evidence, Settlement, evidence, gone};
+use crate::gaps;
 use crate::params::Params;
 use crate::reading::Session;
 use crate::sessions::explain::Share;
@@ -72,7 +73,12 @@ pub struct Part {
 pub async fn explain(deps: &Deps, query: &UsageQuery) -> Result<Explanation, ApiError> {
     let now = UnixTime::now();
     let rules = deps.rules.current();
-    let all = found_in(deps, query, &[query.from, query.to], now, |_| true).await?;
+    let boundaries = [query.from, query.to];
+    let all = found_in(deps, query, &boundaries, now, |_| true);
+    let gaps = gaps::within(&deps.clickhouse, query.from, query.to);
+    let (all, gaps) = tokio::try_join!(all, gaps)?;
+    let nases = all.iter().map(|found| found.stored.nas.as_str().into()).collect();
+    let gaps = gaps.into_iter().filter_map(|gap| gap.of_nases(&nases)).collect();
     let kept = all.iter().map(|found| &*found.stored).filter(|stored| gone(deps, stored).is_none());
     let keys: BTreeMap<_, &StoredSession> = kept.map(|stored| (stored.key(), stored)).collect();
     let stored: Vec<&StoredSession> = keys.into_values().collect();
@@ -89,7 +95,7 @@ pub async fn explain(deps: &Deps, query: &UsageQuery) -> Result<Explanation, Api
             parts.push(part);
         }
     }
-    let total = summary::of(deps, query, &own, now);
+    let total = summary::of(deps, query, &own, gaps, now);
     Ok(Explanation { total, rules_version: rules.version, sessions, not_added })
 }
 

@@ -12,6 +12,7 @@ use usage::{Curve, Step, Usage};
 
 use super::amended::Amended;
 use super::{UsageQuery, sessions_in};
+use crate::gaps::{self, KnownGap};
 use crate::params::{Params, bad};
 use crate::retention::Peaks;
 use crate::state::Standing;
@@ -38,6 +39,8 @@ pub struct Series {
     pub approximate: bool,
     /// The newest report among the sessions; `null` where there is none.
     pub as_of: Option<UnixTime>,
+    /// Known gaps within the period that may touch these sessions, as in the summary.
+    pub gaps: Vec<KnownGap>,
     /// The steps, oldest first; the first and last are clipped to the period.
     pub items: Vec<StepUsage>,
 }
@@ -113,7 +116,9 @@ pub async fn series(deps: &Deps, query: &UsageQuery, step: Step) -> Result<Serie
     let mut slots = Slots::of(from.max(kept.fine_since(deps.calendar)), to);
     let peaks = Peaks::of(deps, &query.login, (from, slots.from)).await?;
     let boundaries = boundaries(&steps, &slots);
-    let sessions = sessions_in(deps, query, &boundaries, now).await?;
+    let sessions = sessions_in(deps, query, &boundaries, now);
+    let gaps = gaps::within(&deps.clickhouse, from, to);
+    let ((sessions, nases), gaps) = tokio::try_join!(sessions, gaps)?;
     let mut usage = vec![Usage::default(); steps.len()];
     for (session, standing) in &sessions {
         for curve in session.curves_of(Some(&query.login)) {
@@ -135,6 +140,7 @@ pub async fn series(deps: &Deps, query: &UsageQuery, step: Step) -> Result<Serie
         zone: deps.calendar.zone().name(),
         approximate: sessions.iter().any(|(session, _)| session.approximate),
         as_of: sessions.iter().map(|(session, _)| session.last_at()).max(),
+        gaps: gaps.into_iter().filter_map(|gap| gap.of_nases(&nases)).collect(),
         items: items.collect(),
     })
 }

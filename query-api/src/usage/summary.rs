@@ -9,6 +9,7 @@ use usage::Usage;
 
 use super::amended::Amended;
 use super::{UsageQuery, sessions_in};
+use crate::gaps::{self, KnownGap};
 use crate::params::Params;
 use crate::reading::Session;
 use crate::state::Standing;
@@ -51,6 +52,8 @@ pub struct Summary {
     /// The newest report among these sessions; `null` where there is none. Usage follows live sessions by their reporting
     /// interval and about a second.
     pub as_of: Option<UnixTime>,
+    /// Known gaps within the period that may touch these sessions: packets of their NASes were lost, or anyone's.
+    pub gaps: Vec<KnownGap>,
 }
 
 /// What a login used in a period.
@@ -59,8 +62,12 @@ pub struct Summary {
 /// ClickHouse cannot be read.
 pub async fn summary(deps: &Deps, query: &UsageQuery) -> Result<Summary, ApiError> {
     let now = UnixTime::now();
-    let sessions = sessions_in(deps, query, &[query.from, query.to], now).await?;
-    Ok(of(deps, query, &sessions, now))
+    let boundaries = [query.from, query.to];
+    let sessions = sessions_in(deps, query, &boundaries, now);
+    let gaps = gaps::within(&deps.clickhouse, query.from, query.to);
+    let ((sessions, nases), gaps) = tokio::try_join!(sessions, gaps)?;
+    let gaps = gaps.into_iter().filter_map(|gap| gap.of_nases(&nases)).collect();
+    Ok(of(deps, query, &sessions, gaps, now))
 }
 
 /// What sessions add up to.
@@ -68,6 +75,7 @@ pub(super) fn of(
     deps: &Deps,
     query: &UsageQuery,
     sessions: &[(Session, Standing)],
+    gaps: Vec<KnownGap>,
     now: UnixTime,
 ) -> Summary {
     let (login, from, to) = (query.login.as_str(), query.from, query.to);
@@ -95,6 +103,7 @@ pub(super) fn of(
         amended_upload_octets: amended.upload,
         approximate: sessions.iter().any(|(session, _)| session.approximate),
         as_of: sessions.iter().map(|(session, _)| session.last_at()).max(),
+        gaps,
     }
 }
 
