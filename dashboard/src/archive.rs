@@ -9,12 +9,12 @@ use query_api::usage::{UsageQuery, series, summary as summarise};
 use query_api::{ApiError, Deps, PageRequest, sessions};
 use schema::{BitsPerSecond, Octets, UnixTime};
 
-use crate::format;
 use crate::period::Period;
 use crate::place::Place;
 use crate::rows::{
     DayRow, HistoryPage, RateFigures, RatesTable, Summary, amended, day, history_row, rate, rate_row,
 };
+use crate::{format, gaps};
 
 /// How long a page waits for ClickHouse before it is shown without; its parts are then asked for by themselves.
 pub(crate) const SHORT: Duration = Duration::from_secs(2);
@@ -117,6 +117,7 @@ impl Archive<'_> {
                 &self.deps.calendar,
             ),
             as_of: summary.as_of.map(|time| format::local(time, self.deps.calendar.zone())),
+            gaps: gaps::beside(&summary.gaps, self.deps.calendar.zone()),
         })
     }
 
@@ -134,7 +135,7 @@ impl Archive<'_> {
             return Ok(Vec::new());
         }
         let past = series.items.iter().filter(|item| item.from <= now);
-        Ok(past.map(|item| day(login, item, step, &self.deps.calendar)).collect())
+        Ok(past.map(|item| day(login, item, &series.gaps, step, &self.deps.calendar)).collect())
     }
 
     /// Average and highest rates in finer steps, up to now. Without rows where nothing was used.

@@ -6,8 +6,10 @@ mod config;
 mod error;
 mod explain;
 mod format;
+mod gaps;
 mod health;
 mod home;
+mod ledger;
 mod login;
 mod nas;
 mod next;
@@ -83,6 +85,7 @@ pub fn router(deps: DashboardDeps) -> Router {
         .route("/logins/{login}/explain", get(explain::login))
         .route("/sessions/{id}/explain", get(explain::session))
         .route("/nas", get(nas::show))
+        .route("/ledger", get(ledger::show))
         .route("/health", get(health::show))
         .route("/login", get(login::form).post(login::submit))
         .route("/logout", post(login::log_out))

@@ -1,10 +1,11 @@
-//! `GET /nas`: every NAS that has reported.
+//! `GET /nas`: every NAS that has reported, and when it lost packets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
+use query_api::gaps::KnownGap;
 use query_api::usage::quality::{NasQuality, quality};
 use schema::{NasId, UnixTime};
 
@@ -13,7 +14,7 @@ use crate::error::PageError;
 use crate::explain::rows::{Count, counts};
 use crate::session::Staff;
 use crate::shell::Shell;
-use crate::{App, format, next};
+use crate::{App, format, gaps, next};
 
 #[derive(Template)]
 #[template(path = "nas.html")]
@@ -34,7 +35,14 @@ struct NasRow {
     irregular: Option<String>,
     /// What was found in their records.
     counts: Vec<Count>,
+    /// How many known gaps may have touched it within a week.
+    gaps: usize,
+    /// The newest of them.
+    gaps_told: String,
 }
+
+/// Seconds looked back for gaps.
+const GAPS_WITHIN: i64 = 7 * 86_400;
 
 /// `GET /nas`.
 pub(crate) async fn show(Staff(staff): Staff, State(app): State<App>) -> Result<Html<String>, PageError> {
@@ -44,22 +52,33 @@ pub(crate) async fn show(Staff(staff): Staff, State(app): State<App>) -> Result<
     let quality = archive.told(quality(&app.deps.api)).await.ok();
     let quality: Option<HashMap<NasId, NasQuality>> =
         quality.map(|quality| quality.items.into_iter().map(|nas| (nas.nas.clone(), nas)).collect());
+    let now = UnixTime::now();
+    let zone = app.calendar().zone();
+    let gaps = query_api::ledger::gaps(&app.deps.api, now.plus(-GAPS_WITHIN), now.plus(1));
     let row = |nas: collector::NasSummary| {
         let quality = quality.as_ref().map(|quality| quality.get(&nas.nas).cloned().unwrap_or_default());
+        let gaps = of_nas(&gaps, &nas.nas);
         NasRow {
+            gaps: gaps.len(),
+            gaps_told: gaps::beside(&gaps, zone).join("; "),
             nas_query: next::encoded(nas.nas.as_str()),
             nas: nas.nas.to_string(),
             client: nas.client.to_string(),
             source: nas.source.to_canonical().to_string(),
             online: format::grouped(nas.online),
             records: format::grouped(nas.records),
-            last_seen: format::local(nas.last_seen_at, app.calendar().zone()),
+            last_seen: format::local(nas.last_seen_at, zone),
             irregular: quality.as_ref().map(irregular),
             counts: quality.map(|quality| counts(&quality.verdicts)).unwrap_or_default(),
         }
     };
     let rows = nases.into_iter().map(row).collect();
     Ok(Html(NasPage { shell: Shell::new(&app, staff, "nas"), rows }.render()?))
+}
+
+fn of_nas(gaps: &[KnownGap], nas: &NasId) -> Vec<KnownGap> {
+    let nas = BTreeSet::from([nas.clone()]);
+    gaps.iter().filter_map(|gap| gap.clone().of_nases(&nas)).collect()
 }
 
 fn irregular(nas: &NasQuality) -> String {

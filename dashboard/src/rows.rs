@@ -1,12 +1,13 @@
 //! Usage and sessions as rows of tables: texts, and the numbers that charts draw.
 
+use query_api::gaps::KnownGap;
 use query_api::sessions::{Session, SessionState};
 use query_api::usage::series::{Rates, StepUsage};
 use schema::{BitsPerSecond, TerminateCause, UnixTime};
 use usage::{Calendar, Step};
 
 use crate::online::{addresses, nas_name, station};
-use crate::{explain, format};
+use crate::{explain, format, gaps};
 
 /// The totals of a period.
 pub(crate) struct Summary {
@@ -30,6 +31,8 @@ pub(crate) struct Summary {
     pub(crate) amended: Option<String>,
     /// The newest report.
     pub(crate) as_of: Option<String>,
+    /// Known gaps that may touch it.
+    pub(crate) gaps: Vec<String>,
 }
 
 /// A row of usage by day.
@@ -41,6 +44,8 @@ pub(crate) struct DayRow {
     pub(crate) short: String,
     /// What late data changed, where it did.
     pub(crate) amended: Option<String>,
+    /// Known gaps that may touch it, where there are any.
+    pub(crate) gaps: Option<String>,
     pub(crate) download: String,
     pub(crate) download_exact: String,
     pub(crate) download_octets: u64,
@@ -108,7 +113,13 @@ pub(crate) struct HistoryRow {
 }
 
 /// A step of usage.
-pub(crate) fn day(login: &str, item: &StepUsage, step: Step, calendar: &Calendar) -> DayRow {
+pub(crate) fn day(
+    login: &str,
+    item: &StepUsage,
+    gaps: &[KnownGap],
+    step: Step,
+    calendar: &Calendar,
+) -> DayRow {
     let highest = |of: fn(&Rates) -> BitsPerSecond| rate(item.maximum.as_ref().map(of));
     DayRow {
         explain: explain::login_address(login, item.from, item.to),
@@ -119,6 +130,7 @@ pub(crate) fn day(login: &str, item: &StepUsage, step: Step, calendar: &Calendar
             (item.amended_download_octets, item.amended_upload_octets),
             calendar,
         ),
+        gaps: gaps::of_step(gaps, item.from, item.to, calendar.zone()),
         download: format::octets(item.download_octets),
         download_exact: format::exact(item.download_octets),
         download_octets: item.download_octets.0,

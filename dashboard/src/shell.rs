@@ -11,7 +11,7 @@ pub(crate) struct Shell {
     pub(crate) staff: String,
     pub(crate) role: &'static str,
     pub(crate) csrf: String,
-    /// The page that is open: `online`, `nas`, `health`, or none of them.
+    /// The page that is open: `online`, `nas`, `ledger`, `health`, or none of them.
     pub(crate) active: &'static str,
     pub(crate) zone: &'static str,
     pub(crate) banners: Vec<Banner>,

@@ -24,9 +24,10 @@ use usage::Calendar;
 
 const PASSWORD: &str = "correct horse battery";
 const SCRIPT: &str = "<script>alert(1)</script>";
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/",
     "/nas",
+    "/ledger",
     "/health",
     "/logins/ada?period=7d&sort=-download",
     "/logins/ada/explain?from=2026-01-01&to=2026-01-02",

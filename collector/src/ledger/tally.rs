@@ -139,7 +139,7 @@ impl TallyReport {
     }
 
     /// Adds what became of others.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.received += other.received;
         self.acknowledged += other.acknowledged;
         self.in_flight += other.in_flight;
