@@ -2,11 +2,11 @@
 //! the other under the same load.
 
 mod limit;
-mod load;
+pub mod load;
 mod packets;
 mod peers;
-mod process;
-mod service;
+pub mod process;
+pub mod service;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -8,6 +8,7 @@
 
 mod ack;
 mod data;
+mod fanout;
 mod place;
 mod queries;
 mod usage;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// How many records a second are acknowledged, beside FreeRADIUS and beside the limit of the machine.
     Ack(ack::AckArgs),
+    /// What live viewers cost those who are to be acknowledged.
+    Fanout(fanout::FanoutArgs),
     /// How long usage takes to be computed: explain, totals, settling.
     Usage(usage::UsageArgs),
     /// How soon the statistics page has its answers, with several staff asking at once.
@@ -55,6 +58,7 @@ struct EngineArgs {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Ack(args) => ack::run(args).await,
+        Command::Fanout(args) => fanout::run(args).await,
         Command::Queries(args) => queries::run(args).await,
         Command::Limit => ack::serve_limit(),
         Command::Usage(args) => usage::run(args).await,

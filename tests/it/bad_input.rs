@@ -14,27 +14,27 @@ use crate::service::{SECRET, Service};
 use crate::until::until;
 
 /// How long silence must last to count as none: answers on loopback take milliseconds.
-const SILENCE: Duration = Duration::from_millis(400);
+pub const SILENCE: Duration = Duration::from_millis(400);
 
 fn valid(identifier: u8) -> Vec<u8> {
     Said::interim("mallory", 60, 1_000, 500).request(identifier)
 }
 
 /// A packet whose authenticator fits, whatever its attributes say.
-fn signed(mut octets: Vec<u8>) -> Vec<u8> {
+pub fn signed(mut octets: Vec<u8>) -> Vec<u8> {
     octets[4..20].fill(0);
     let digest = <md5::Md5 as md5::Digest>::digest([&octets[..], SECRET.as_bytes()].concat());
     octets[4..20].copy_from_slice(&digest);
     octets
 }
 
-fn with_length(mut octets: Vec<u8>, length: usize) -> Vec<u8> {
+pub fn with_length(mut octets: Vec<u8>, length: usize) -> Vec<u8> {
     octets[2..4].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
     octets
 }
 
 /// An Accounting-Request of these attributes, given as octets.
-fn raw(attributes: &[u8]) -> Vec<u8> {
+pub fn raw(attributes: &[u8]) -> Vec<u8> {
     let packet = [&[4, 77, 0, 0][..], &[0; 16], attributes].concat();
     let length = packet.len();
     signed(with_length(packet, length))

@@ -34,6 +34,8 @@ pub struct Answered {
 /// What is said about a session.
 #[derive(Clone)]
 pub struct Said {
+    /// NAS-Identifier.
+    pub nas: String,
     /// User-Name.
     pub login: String,
     /// Acct-Session-Id.
@@ -135,12 +137,19 @@ impl Nas {
 impl Said {
     /// An interim update about `login`, whose session is named like the login.
     pub fn interim(login: &str, seconds: u32, download: u64, upload: u64) -> Self {
-        Self { login: login.into(), session: login.into(), status: 3, seconds, download, upload, at: None }
+        let (nas, login, session) = ("nas-it".into(), login.into(), login.into());
+        Self { nas, login, session, status: 3, seconds, download, upload, at: None }
     }
 
     /// The same as another kind of record.
     pub fn status(mut self, status: u32) -> Self {
         self.status = status;
+        self
+    }
+
+    /// The same said by another NAS.
+    pub fn by(mut self, nas: &str) -> Self {
+        self.nas = nas.into();
         self
     }
 
@@ -161,7 +170,7 @@ impl Said {
         rfc2866::add_acct_status_type(&mut packet, self.status);
         rfc2866::add_acct_session_id(&mut packet, &self.session);
         rfc2865::add_user_name(&mut packet, &self.login);
-        rfc2865::add_nas_identifier(&mut packet, "nas-it");
+        rfc2865::add_nas_identifier(&mut packet, &self.nas);
         if let Some(at) = self.at {
             rfc2869::add_event_timestamp(&mut packet, &chrono::DateTime::from_timestamp(at, 0).unwrap());
         }

@@ -19,6 +19,7 @@ mod client;
 mod durability;
 mod engine;
 mod hostapd;
+mod ledger;
 mod mounts;
 mod network;
 mod ocserv;

@@ -86,6 +86,11 @@ impl Service {
         Self::start_as(Setup::beside(other)).await
     }
 
+    /// Starts a service with `more` in its configuration.
+    pub async fn start_configured(more: &str) -> Self {
+        Self::start_with(Vec::new(), more.to_owned(), ANY).await
+    }
+
     /// Starts a service that takes accounting at `accounting`.
     pub async fn start_at(accounting: SocketAddr) -> Self {
         Self::start_as(Setup { accounting: Some(accounting), ..Setup::default() }).await

@@ -64,6 +64,18 @@ impl Service {
         Ok(service)
     }
 
+    /// Where it serves API and live feed.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// A token that may do everything.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {

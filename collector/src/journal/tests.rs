@@ -211,6 +211,33 @@ fn a_reader_follows_a_live_writer_over_segments_on_the_real_disk() {
 }
 
 #[test]
+fn the_records_of_a_hole_came_between_those_around_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig { dir: dir.path().join("journal"), ..config() };
+    let open = || Journal::<()>::open(config.clone(), Arc::new(Disk)).unwrap();
+    for run in 1..=3 {
+        let (journal, writer, _) = open();
+        let thread = start(writer);
+        let packet = Entry { arrived_at: UnixMicros(run * 100_000_000), ..entry(&[7; 64]) };
+        let lsn = journal.append(&packet, ()).unwrap();
+        wait_for(|| journal.durable() == lsn);
+        journal.stop();
+        thread.join().unwrap();
+    }
+    let files = std::fs::read_dir(&config.dir).unwrap().map(|file| file.unwrap().path());
+    let mut segments: Vec<_> = files.filter(|path| path.is_file()).collect();
+    segments.sort();
+    let mut bytes = std::fs::read(&segments[1]).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&segments[1], bytes).unwrap();
+    let (journal, _writer, _) = open();
+    assert_eq!(read_all(&journal).len(), 2);
+    let [hole] = journal.holes().try_into().unwrap();
+    assert_eq!((hole.first, hole.last), (Lsn(2), Lsn(2)));
+    assert_eq!(journal.time_of(hole), (UnixTime(100), UnixTime(301)));
+}
+
+#[test]
 fn a_second_process_is_kept_out_of_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     let config = JournalConfig { dir: dir.path().join("journal"), ..config() };
