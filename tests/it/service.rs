@@ -88,7 +88,7 @@ impl Service {
 
     /// Starts a service with `more` in its configuration.
     pub async fn start_configured(more: &str) -> Self {
-        Self::start_with(Vec::new(), more.to_owned(), ANY).await
+        Self::start_as(Setup { more: more.to_owned(), ..Setup::default() }).await
     }
 
     /// Starts a service that takes accounting at `accounting`.

@@ -115,7 +115,7 @@ async fn report(
     let mut nas = Nas::new(target).await;
     let login = format!("{}{number}", shape.prefix);
     let mut book = Book { login, anew: number % 3 == 2, ..Book::default() };
-    let timestamps = number % 3 == 0;
+    let timestamps = number.is_multiple_of(3);
     let age = if shape.old { OLD } else { 0 };
     loop {
         book.sessions += 1;
