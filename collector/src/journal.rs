@@ -29,6 +29,9 @@ mod scan;
 mod segment;
 mod writer;
 
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::expect_used, clippy::indexing_slicing, reason = "a panic there is what fuzzing looks for")]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 

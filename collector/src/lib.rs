@@ -7,6 +7,9 @@ pub mod checkpoint;
 pub mod client;
 pub mod config;
 pub mod exporter;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::expect_used, clippy::indexing_slicing, reason = "a panic there is what fuzzing looks for")]
+pub mod fuzzing;
 pub mod index;
 pub mod journal;
 pub mod ledger;

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "no service runs on it")]
+#[cfg_attr(not(test), allow(dead_code, reason = "fuzzing needs no faults"))]
 pub(crate) mod faulty;
 
 /// A folder of files.

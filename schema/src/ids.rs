@@ -15,6 +15,8 @@ pub struct Lsn(pub u64);
 impl Lsn {
     /// Before the first record.
     pub const ZERO: Self = Self(0);
+    /// No record is numbered higher: a million a second take 290,000 years to get there.
+    pub const LAST: Self = Self(i64::MAX as u64);
 
     /// The LSN that follows this one.
     #[must_use]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod npm;
 mod packages;
 mod step;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
         cargo xtask bench                    acknowledgements a second, beside FreeRADIUS\n  \
         cargo xtask bench queries            how soon pages have their answers\n  \
         cargo xtask torture --minutes 60     kill, starve and confuse it at random; nothing may be lost\n  \
+        cargo xtask fuzz packet --minutes 10 any octets against the packet decoder\n  \
         cargo xtask test radclient           only the tests whose name contains \"radclient\"\n\n\
         As root, missing Debian packages are installed by apt-get; otherwise the command to run is shown.\n\
         Front-end packages and the embedded ClickHouse come from npm, by lock file, when the lock file changed."
@@ -41,6 +43,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure, with an optimised build: acknowledgements beside FreeRADIUS, queries, usage.
     Bench(bench::Args),
+    /// Give the packet decoder, the journal and the engine's HTTP front any octets, looking for what breaks them.
+    Fuzz(fuzz::Args),
     /// Check formatting, lints and all tests, with the real programs that the tests need.
     Test(test::Args),
     /// Let one fault after the other strike the service under load: kills, full disks, bad networks, clocks that are set. Fails
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     let result = enter_workspace().and_then(|()| match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Torture(args) => torture::run(&args),
     });

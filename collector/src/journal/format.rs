@@ -128,19 +128,28 @@ impl Header {
         let (first, rest) = rest.split_first_chunk()?;
         let (durable, rest) = rest.split_first_chunk()?;
         let (written_at, _) = rest.split_first_chunk()?;
-        Some(Self {
+        let header = Self {
             crc: u32::from_le_bytes(*crc),
             length: u32::from_le_bytes(*length),
             entries: u32::from_le_bytes(*entries),
             first: Lsn(u64::from_le_bytes(*first)),
             durable: Lsn(u64::from_le_bytes(*durable)),
             written_at: UnixMicros(i64::from_le_bytes(*written_at)),
-        })
+        };
+        header.is_possible().then_some(header)
+    }
+
+    /// Whether a writer can have meant it: there are entries, they have room and numbers, and what was durable came before
+    /// them. So all arithmetic with its numbers holds.
+    const fn is_possible(&self) -> bool {
+        let room = self.length as usize / (4 + ENTRY);
+        let numbered = self.first.0 <= Lsn::LAST.0 - self.entries as u64;
+        self.entries > 0 && self.entries as usize <= room && numbered && self.durable.0 < self.first.0
     }
 
     /// LSN of the last entry.
     pub const fn last(&self) -> Lsn {
-        Lsn((self.first.0 + self.entries as u64).saturating_sub(1))
+        Lsn(self.first.0 + self.entries as u64 - 1)
     }
 
     /// Octets of the whole batch.
@@ -168,7 +177,7 @@ impl Batch {
     pub fn check(header: Header, bytes: Vec<u8>) -> Option<Self> {
         let payload = bytes.get(HEADER..)?;
         let sound = payload.len() == header.length as usize && crc32fast::hash(payload) == header.crc;
-        sound.then(|| Self::own(header, bytes))
+        (sound && Entries(payload).count() == header.entries as usize).then(|| Self::own(header, bytes))
     }
 
     /// A batch that this process has just written; its checksum is not computed again.
@@ -202,14 +211,22 @@ impl Batch {
 
     /// The entries with their LSNs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Lsn, Entry<'_>)> {
-        let mut rest = self.bytes.get(HEADER..).unwrap_or_default();
-        let entries = std::iter::from_fn(move || {
-            let (length, after) = rest.split_first_chunk()?;
-            let (entry, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            rest = after;
-            Entry::decode(entry)
-        });
+        let entries = Entries(self.bytes.get(HEADER..).unwrap_or_default());
         (self.header.first.0..).map(Lsn).zip(entries).filter(|(lsn, _)| *lsn >= self.from)
+    }
+}
+
+/// The entries of a payload, to its end or to what is none.
+struct Entries<'a>(&'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let (length, after) = self.0.split_first_chunk()?;
+        let (entry, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.0 = after;
+        Entry::decode(entry)
     }
 }
 

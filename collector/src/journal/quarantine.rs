@@ -32,6 +32,22 @@ impl Hole {
         self.last.0 - self.first.0 + 1
     }
 
+    /// The parts that none of `known` has, which come in order and do not overlap.
+    fn without(self, known: &[Self]) -> Vec<Self> {
+        let mut parts = Vec::new();
+        let mut next = self.first;
+        for known in known.iter().filter(|known| self.first <= known.last && known.first <= self.last) {
+            if next < known.first {
+                parts.push(Self { first: next, last: Lsn(known.first.0 - 1) });
+            }
+            next = known.last.next();
+        }
+        if next <= self.last {
+            parts.push(Self { first: next, last: self.last });
+        }
+        parts
+    }
+
     fn from_path(path: &Path) -> Option<Self> {
         let (first, last) = path.file_name()?.to_str()?.strip_suffix(".damaged")?.split_once('-')?;
         let hole = Self { first: Lsn(first.parse().ok()?), last: Lsn(last.parse().ok()?) };
@@ -62,21 +78,22 @@ impl Quarantine {
         self.holes.lock().clone()
     }
 
-    /// A hole was met, and before it stood this damage. Says whether it is a new one.
-    pub fn report(&self, hole: Hole, damage: &[Damage]) -> bool {
+    /// A hole was met, and before it stood this damage. Gives what of it was not known: holes never overlap.
+    pub fn report(&self, hole: Hole, damage: &[Damage]) -> Vec<Hole> {
         let mut holes = self.holes.lock();
-        if holes.iter().any(|known| known.first <= hole.first && hole.last <= known.last) {
-            return false;
-        }
-        holes.push(hole);
+        let unknown = hole.without(&holes);
+        holes.extend(&unknown);
+        holes.sort_by_key(|hole| hole.first);
         drop(holes);
-        metrics::hole(hole.records());
-        error!(first = %hole.first, last = %hole.last, "records that were durable cannot be read any more");
-        // Failing to keep the octets is no reason not to go on.
-        if let Err(error) = self.keep(hole, damage) {
-            warn!(%error, ?damage, "the damaged octets could not be copied to quarantine/");
+        for hole in &unknown {
+            metrics::hole(hole.records());
+            error!(first = %hole.first, last = %hole.last, "records that were durable cannot be read any more");
+            // Failing to keep the octets is no reason not to go on.
+            if let Err(error) = self.keep(*hole, damage) {
+                warn!(%error, ?damage, "the damaged octets could not be copied to quarantine/");
+            }
         }
-        true
+        unknown
     }
 
     fn keep(&self, hole: Hole, damage: &[Damage]) -> io::Result<()> {
@@ -89,5 +106,20 @@ impl Quarantine {
         copy.write_at(&bytes, 0)?;
         copy.sync_all()?;
         self.storage.sync_dir(&self.dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_counted_for_what_no_known_hole_has() {
+        let hole = |first, last| Hole { first: Lsn(first), last: Lsn(last) };
+        let known = [hole(3, 4), hole(7, 7)];
+        assert_eq!(hole(1, 9).without(&known), [hole(1, 2), hole(5, 6), hole(8, 9)]);
+        assert_eq!(hole(4, 7).without(&known), [hole(5, 6)]);
+        assert_eq!(hole(3, 3).without(&known), []);
+        assert_eq!(hole(10, 12).without(&known), [hole(10, 12)]);
     }
 }

@@ -96,9 +96,7 @@ pub fn recover(
 
 impl RecoveryReport {
     fn report(&mut self, hole: Hole, damage: &[Damage], quarantine: &Quarantine) {
-        if quarantine.report(hole, damage) {
-            self.holes.push(hole);
-        }
+        self.holes.extend(quarantine.report(hole, damage));
     }
 }
 

@@ -37,7 +37,7 @@ impl Segment {
         let number = parts.next()?.parse().ok()?;
         let first = Lsn(parts.next()?.parse().ok()?);
         let salt = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let whole = parts.next().is_none() && first > Lsn::ZERO;
+        let whole = parts.next().is_none() && first > Lsn::ZERO && first <= Lsn::LAST;
         whole.then(|| Self { number, first, salt, path: path.to_owned(), started_at: UnixMicros(0), size: 0 })
     }
 }
