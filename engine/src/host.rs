@@ -1,11 +1,12 @@
 //! ClickHouse's HTTP interface over the embedded engine: what the official client and `curl` need of it.
 //!
-//! A request is let in, read (`request`, `statement`), given a place among the running statements (`pool`) and a thread
+//! A request is let in and read (`front`, `request`, `statement`), given a place among the running statements (`pool`) and a thread
 //! (`job`); here it gets its answer, from `parts`, which stop the statement of a client that goes away.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -22,11 +23,11 @@ use tracing::{debug, info, warn};
 
 use crate::answer::{self, Body};
 use crate::chdb::{Chdb, ChdbError};
+use crate::front;
 use crate::job::Job;
 use crate::library::{self, NoLibrary};
 use crate::parts::{Part, Parts};
 use crate::pool::{OpenError, Pool};
-use crate::request::{self, Options};
 
 /// How long running statements may go on when the host is asked to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -141,25 +142,16 @@ struct Host {
 
 impl Host {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if let Err(refused) = request::is_local(request.headers()) {
-            return answer::failed(&refused.to_string());
+        match front::admit(request, &self.key).await {
+            ControlFlow::Continue(job) => {
+                self.run(job).await.unwrap_or_else(|message| answer::failed(&message))
+            }
+            ControlFlow::Break(answer) => answer,
         }
-        match (request.method(), request.uri().path(), request.uri().query()) {
-            (_, "/ping", _) | (&Method::GET, "/", None) => return answer::ok(),
-            (&Method::GET | &Method::POST, "/", _) => {}
-            (_, path, _) => return answer::no_such_path(path),
-        }
-        self.run(request).await.unwrap_or_else(|message| answer::failed(&message))
     }
 
-    async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>, String> {
-        let (head, body) = request.into_parts();
-        let options =
-            Options::parse(head.uri.query().unwrap_or_default()).map_err(|error| error.to_string())?;
-        options.authorise(&head.headers, &self.key).map_err(|error| error.to_string())?;
-        let query_id = options.query_id.clone();
-        let job = Job::read(options, &head, body).await?;
-        let format = job.format().to_owned();
+    async fn run(&self, job: Job) -> Result<Response<Body>, String> {
+        let (query_id, format) = (job.query_id().map(str::to_owned), job.format().to_owned());
         let place = self.pool.place().await?;
         let (first, written, rest) = begun(job.start(self.pool, place)).await?;
         Ok(answer::result(first, rest, &answer::Facts { query_id, format, written }))

@@ -30,8 +30,8 @@ type Rows = mpsc::Receiver<io::Result<Option<Bytes>>>;
 
 /// A statement ready to run.
 pub struct Job {
-    options: Options,
-    query: Bytes,
+    pub(crate) options: Options,
+    pub(crate) query: Bytes,
     /// Rows of an insert that are still on their way.
     rows: Option<Rows>,
     /// The format of what it gives.
@@ -77,6 +77,12 @@ impl Job {
         }
         let format = format.unwrap_or_else(|| options.format_or("TabSeparated")).to_owned();
         Ok(Self { options, query, rows, format, reads })
+    }
+
+    /// The client's name for it.
+    #[must_use]
+    pub fn query_id(&self) -> Option<&str> {
+        self.options.query_id.as_deref()
     }
 
     /// The format of what it gives.

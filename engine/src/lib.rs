@@ -5,6 +5,10 @@
 mod answer;
 mod chdb;
 mod document;
+mod front;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::expect_used, clippy::indexing_slicing, reason = "a panic there is what fuzzing looks for")]
+pub mod fuzzing;
 pub mod host;
 mod job;
 mod library;

@@ -1,5 +1,7 @@
 //! An HTTP request as ClickHouse reads it: query, parameters and settings in the URL, a key in headers or URL.
 
+use std::net::IpAddr;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
@@ -161,11 +163,16 @@ fn escape(text: &str, quote: char) -> String {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+    let (name, v6, rest) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((v6, rest)) => (v6, true, rest),
+        None => {
+            let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+            (name, false, rest)
+        }
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    let ends = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let loopback = |ip: IpAddr| ip.is_loopback() && ip.is_ipv6() == v6;
+    ends && (!v6 && name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(loopback))
 }
 
 /// The password of `Authorization: Basic` (RFC 7617).
@@ -218,7 +225,16 @@ mod tests {
         for host in ["127.0.0.1:8123", "[::1]:8123", "localhost"] {
             assert_eq!(is_local(&headers(&[("host", host)])), Ok(()));
         }
-        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8123", ""] {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:8123",
+            "[::1].evil.example",
+            "localhost:80.evil.example",
+            "[127.0.0.1]",
+            "[::1]8123",
+            "",
+        ] {
             assert_eq!(is_local(&headers(&[("host", host)])), Err(BadRequest::Host(host.into())));
         }
         let origin = headers(&[("host", "localhost"), ("origin", "http://x")]);

@@ -1,7 +1,7 @@
 //! Splits a query's text where ClickHouse does.
 //!
-//! What could be read in two ways is refused rather than guessed: dollar quotes, typographic quotes and spaces, and escapes
-//! inside quoted names. Nobody needs them, and a quote that only one side sees hides a name from the other.
+//! What could be read in two ways is refused rather than guessed: dollar quotes, typographic quotes and spaces, escapes
+//! inside quoted names, and a backslash outside quotes (`\G` ends a statement, so that `\Gfile` hides a name). Nobody needs them, and a quote that only one side sees hides a name from the other.
 
 use std::borrow::Cow;
 
@@ -100,7 +100,7 @@ fn token(query: &[u8], start: usize, first: u8) -> Result<Token<'_>, Unreadable>
         b'\'' => (Kind::Text, quoted(rest, first, start)?),
         b'`' | b'"' => (Kind::QuotedName, quoted(rest, first, start)?),
         octet if word(&octet) => (Kind::Word, rest.iter().take_while(|octet| word(octet)).count()),
-        b'$' | 0..=0x20 | 0x7f.. => return Err(Unreadable::Octet(start, first)),
+        b'$' | b'\\' | 0..=0x20 | 0x7f.. => return Err(Unreadable::Octet(start, first)),
         octet => (Kind::Symbol(octet), 1),
     };
     let whole = rest.get(..length).unwrap_or_default();

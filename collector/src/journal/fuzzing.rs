@@ -183,7 +183,10 @@ impl<'a> Layout<'a> {
                     let length = layout.file().len().saturating_sub(cut);
                     layout.file().truncate(length);
                 }
-                _ => layout.next = layout.next.saturating_add(layout.number()).min(Lsn::LAST.0 - 100_000),
+                _ => {
+                    let next = layout.next.saturating_add(layout.number()).min(Lsn::LAST.0 - 100_000);
+                    layout.next = layout.next.max(next);
+                }
             }
         }
         layout

@@ -100,6 +100,7 @@ fn what_could_hide_a_name_is_refused() {
         "SELECT /* /* */",
         "SELECT \u{a0}1",
         "SELECT 1\0",
+        "SELECT 1 \\Gfile('/etc/passwd')",
     ] {
         assert!(matches!(read(query.as_bytes()), Err(Refused::Tokens(_))), "{query}");
     }
