@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -26,8 +27,10 @@ pub const KEY_VARIABLE: &str = "RADTALLY_ENGINE_KEY";
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A child that lived this long was healthy: the next wait is short again.
 const HEALTHY: Duration = Duration::from_secs(60);
-/// How much the engine gives way to whoever acknowledges packets.
+/// How much the engine gives way to whoever acknowledges packets, and for how many nanoseconds one of its threads may keep
+/// a processor that another has woken up for: by default milliseconds, as long as many replies take.
 const NICE: i32 = 5;
+const SLICE: u64 = 100_000;
 /// How long the child may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -161,11 +164,10 @@ impl Supervisor {
         // A process group of its own: Ctrl-C in a terminal reaches the parent alone, which ends the child in its turn.
         command.process_group(0).kill_on_drop(true);
         let parent = nix::unistd::getpid();
-        // SAFETY: between fork and exec only async-signal-safe calls are made (nice, prctl, getppid).
+        // SAFETY: between fork and exec only async-signal-safe calls are made (nice, sched_setattr, prctl, getppid).
         unsafe {
             command.pre_exec(move || {
-                // Whoever may not give way runs as before.
-                _ = rustix::process::nice(NICE);
+                give_way();
                 nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
                 // The parent may have died before the line above.
                 if nix::unistd::getppid() == parent {
@@ -237,5 +239,18 @@ fn describe(ended: io::Result<ExitStatus>, last_words: Option<String>) -> String
     match last_words {
         Some(words) => format!("its process ended ({how}): {words}"),
         None => format!("its process ended ({how})"),
+    }
+}
+/// Lets the calling process, and what it starts, give way. Where the kernel knows no slices (before 6.12) or does not
+/// allow it, it runs as before.
+fn give_way() {
+    let nice = rustix::process::nice(NICE).unwrap_or(0);
+    // SAFETY: all zeros is a valid sched_attr, and the call reads no more than its size says.
+    unsafe {
+        let mut attributes: libc::sched_attr = std::mem::zeroed();
+        attributes.size = u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0);
+        attributes.sched_nice = nice;
+        attributes.sched_runtime = SLICE;
+        libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
     }
 }
