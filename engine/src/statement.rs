@@ -130,12 +130,22 @@ fn whole<'q>(
     let first = tokens.first().filter(|_| end > 0).ok_or(Refused::Empty)?;
     let sql = text(query, 0, end)?;
     let format = format_clause(tokens).and_then(|name| std::str::from_utf8(name.text).ok());
-    Ok(if ["select", "with", "from"].iter().any(|word| first.is(word)) || first.is_symbol(b'(') {
+    let selects = ["select", "with", "from"].iter().any(|word| first.is(word)) || first.is_symbol(b'(');
+    Ok(if selects && !(first.is("with") && inserts(tokens)) {
         Statement::Select { sql, format }
     } else if first.is("insert") && rows_follow {
         Statement::Insert { sql, format: default_format, rows: &[] }
     } else {
         Statement::Other { sql, format, reads: READING.iter().any(|word| first.is(word)) }
+    })
+}
+
+/// Whether what follows a `WITH` is an `INSERT`, which ClickHouse takes: the word stands outside parentheses.
+fn inserts(tokens: &[Token<'_>]) -> bool {
+    let mut depth = 0i32;
+    tokens.iter().any(|token| {
+        depth += i32::from(token.is_symbol(b'(')) - i32::from(token.is_symbol(b')'));
+        depth <= 0 && token.is("insert")
     })
 }
 

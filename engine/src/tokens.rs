@@ -1,7 +1,7 @@
 //! Splits a query's text where ClickHouse does.
 //!
 //! What could be read in two ways is refused rather than guessed: dollar quotes, typographic quotes and spaces, escapes
-//! inside quoted names, and a backslash outside quotes (`\G` ends a statement, so that `\Gfile` hides a name). Nobody needs them, and a quote that only one side sees hides a name from the other.
+//! inside quoted names, and a backslash outside quotes (`\G` is a sign of its own to ClickHouse, so that `\Gfile` is two). Nobody needs them, and a quote that only one side sees hides a name from the other.
 
 use std::borrow::Cow;
 

@@ -44,6 +44,10 @@ fn selects_and_others_are_told_apart() {
     assert_eq!(read(query.as_bytes()), other(query, false));
     let query = "CREATE TABLE t (a Int8) ENGINE = Memory";
     assert_eq!(read(query.as_bytes()), other(query, false));
+    let query = "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x";
+    assert_eq!(read(query.as_bytes()), other(query, false));
+    let query = "WITH x AS (SELECT insert FROM t) SELECT * FROM x";
+    assert_eq!(read(query.as_bytes()), select(query, None));
     assert_eq!(read(b"DESCRIBE TABLE t"), other("DESCRIBE TABLE t", true));
     assert_eq!(read(b" -- nothing\n;"), Err(Refused::Empty));
     assert_eq!(read(b"SELECT 1; SELECT 2"), Err(Refused::Several));
