@@ -1,7 +1,7 @@
 //! What became of a load's records: the set that was acknowledged against the set that is stored, and every login's usage
 //! against what its records say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::load::{Book, without_delay};
+use super::load::{Book, Used, without_delay};
 use super::scene::Scene;
 use crate::api::rfc3339;
 use crate::service::Service;
@@ -64,30 +64,36 @@ impl Account {
     /// As it is now; `None` where the service or its engine does not answer.
     async fn take(scene: &Scene, prefix: &str, books: &[Book]) -> Option<Self> {
         let stored = stored(scene.store(), prefix).await?;
+        let account = Self::of(books, &stored, &[]);
+        if account.lost > 0 {
+            return Some(account);
+        }
+        let used = join_all(books.iter().map(|book| used(&scene.service, &book.login))).await;
+        Some(Self::of(books, &stored, &used.into_iter().collect::<Option<Vec<_>>>()?))
+    }
+
+    fn of(books: &[Book], stored: &BTreeMap<Vec<u8>, u64>, used: &[Used]) -> Self {
         let sent = || books.iter().flat_map(|book| &book.sent);
         let acked = || books.iter().flat_map(|book| &book.acked);
-        let known: std::collections::HashSet<_> = sent().collect();
+        let known: HashSet<_> = sent().collect();
         let same = books.iter().filter(|book| !book.anew).flat_map(|book| &book.sent);
-        let mut account = Self {
+        let renumbered = same.filter(|record| stored.get(*record).is_some_and(|numbers| *numbers > 1));
+        let counted = |wrong: fn(u64, u64) -> bool| {
+            let compared = books.iter().zip(used).map(|(book, used)| (used, book.used()));
+            compared
+                .filter(|(used, said)| used.iter().zip(said).any(|(used, said)| wrong(*used, *said)))
+                .count()
+        };
+        Self {
             sent: sent().count() as u64,
             acked: acked().count() as u64,
             stored: stored.len() as u64,
             lost: acked().filter(|record| !stored.contains_key(*record)).count() as u64,
             strange: stored.keys().filter(|record| !known.contains(record)).count() as u64,
-            renumbered: same.filter(|record| stored.get(*record).is_some_and(|numbers| *numbers > 1)).count()
-                as u64,
-            ..Self::default()
-        };
-        if account.lost > 0 {
-            return Some(account);
+            renumbered: renumbered.count() as u64,
+            counted_twice: counted(|used, said| used > said) as u64,
+            counted_short: counted(|used, said| used < said) as u64,
         }
-        let all_used = join_all(books.iter().map(|book| used(&scene.service, &book.login))).await;
-        for (book, used) in books.iter().zip(all_used) {
-            let (used, wanted) = (used?, [book.sessions, book.download, book.upload]);
-            account.counted_twice += u64::from(used.iter().zip(wanted).any(|(used, wanted)| *used > wanted));
-            account.counted_short += u64::from(used.iter().zip(wanted).any(|(used, wanted)| *used < wanted));
-        }
-        Some(account)
     }
 }
 
@@ -109,7 +115,7 @@ async fn stored(service: &Service, prefix: &str) -> Option<BTreeMap<Vec<u8>, u64
 }
 
 /// Sessions, download and upload of a login.
-async fn used(service: &Service, login: &str) -> Option<[u64; 3]> {
+async fn used(service: &Service, login: &str) -> Option<Used> {
     let now = chrono::Utc::now().timestamp();
     let (from, to) = (rfc3339(now - PERIOD), rfc3339(now + PERIOD));
     let (_, summary) =
@@ -148,5 +154,33 @@ impl fmt::Display for Account {
             }
         }
         Ok(())
+    }
+}
+
+#[test]
+fn a_record_that_is_lost_numbered_or_counted_twice_would_be_noticed() {
+    let record = |n: u8| vec![n; 30];
+    let book = Book {
+        sent: (1..=3).map(record).collect(),
+        acked: (1..=3).map(record).collect(),
+        sessions: 1,
+        download: 300,
+        upload: 30,
+        ..Book::default()
+    };
+    let books = [book];
+    let stored = |records: &[(u8, u64)]| records.iter().map(|(n, numbers)| (record(*n), *numbers)).collect();
+    let account = |records: &[(u8, u64)], used| Account::of(&books, &stored(records), &[used]);
+    let right = [1, 300, 30];
+    assert!(account(&[(1, 1), (2, 1), (3, 1)], right).is_right());
+    for (records, used, wrong) in [
+        (&[(1, 1), (3, 1)][..], right, "lost"),
+        (&[(1, 1), (2, 2), (3, 1)], right, "a second number"),
+        (&[(1, 1), (2, 1), (3, 1), (4, 1)], right, "strange"),
+        (&[(1, 1), (2, 1), (3, 1)], [1, 400, 30], "octets twice"),
+        (&[(1, 1), (2, 1), (3, 1)], [2, 300, 30], "a session twice"),
+        (&[(1, 1), (2, 1), (3, 1)], [1, 300, 20], "octets missing"),
+    ] {
+        assert!(!account(records, used).is_right(), "{wrong}");
     }
 }

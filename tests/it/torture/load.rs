@@ -58,6 +58,16 @@ pub struct Book {
     pub upload: u64,
 }
 
+/// Sessions, download and upload of a login.
+pub type Used = [u64; 3];
+
+impl Book {
+    /// What all records say that its login used.
+    pub const fn used(&self) -> Used {
+        [self.sessions, self.download, self.upload]
+    }
+}
+
 /// How a load's records look.
 #[derive(Clone)]
 pub struct Shape {
