@@ -96,7 +96,7 @@ pub(crate) fn of_step(gaps: &[KnownGap], from: UnixTime, to: UnixTime, zone: Tz)
     (!within.is_empty()).then(|| beside(&within, zone).join("; "))
 }
 
-/// `2026-01-31 14:02:11 to 14:09:03: packets came faster …: 412 packets of bng-1/a`.
+/// `2026-01-31 14:02:11 to 14:09:03: packets came faster …: 412 packets, of bng-1/a (412)`.
 fn sentence(gap: &KnownGap, zone: Tz) -> String {
     let (from, to) = (format::local(gap.from, zone), format::local(gap.to, zone));
     // The day is not said twice.
@@ -108,7 +108,7 @@ fn sentence(gap: &KnownGap, zone: Tz) -> String {
     let count = match (gap.kind, gap.touched.is_empty()) {
         (GapKind::NotRunning, _) => String::new(),
         (_, true) => format!(": {} {noun}, not known whose", format::grouped(gap.packets)),
-        (_, false) => format!(": {} {noun} of its NAS", format::grouped(gap.packets)),
+        (_, false) => format!(": {} {noun}, of {}", format::grouped(gap.packets), touched(&gap.touched)),
     };
     format!("{from} to {to}: {}{count}", words(gap.kind).2)
 }
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(
             beside(&[gap(GapKind::Overload, vec![nas])], zone),
             ["2023-11-14 23:13:20 to 23:20:00: packets came faster than the disk took them; they were not \
-              acknowledged: 1,412 packets of its NAS"]
+              acknowledged: 1,412 packets, of bng/a (1,412)"]
         );
         let nobody = GapRow::new(&gap(GapKind::NotRunning, Vec::new()), zone);
         assert_eq!((nobody.packets.as_str(), nobody.lasted.as_str()), ("–", "00:06:40"));

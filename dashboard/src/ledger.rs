@@ -47,22 +47,16 @@ struct LineRow {
     name: String,
     /// Where its sessions are listed, for a NAS.
     address: Option<String>,
-    received: String,
-    acknowledged: String,
-    in_flight: String,
-    duplicates: String,
-    status_server: String,
-    rejected: Reasons,
-    dropped: Reasons,
-    stored: String,
-    pending: String,
+    cells: Vec<Cell>,
 }
 
-/// How many, and of them how many for each reason.
-struct Reasons {
-    total: String,
-    reasons: String,
+/// A count of a line.
+struct Cell {
+    label: &'static str,
+    value: String,
     class: &'static str,
+    /// How many of it for each reason.
+    reasons: String,
 }
 
 /// `GET /ledger`.
@@ -139,27 +133,34 @@ fn line_row(line: &LedgerLine) -> LineRow {
 }
 
 fn row(name: String, address: Option<String>, counts: &TallyReport) -> LineRow {
-    LineRow {
-        name,
-        address,
-        received: format::grouped(counts.received),
-        acknowledged: format::grouped(counts.acknowledged),
-        in_flight: format::grouped(counts.in_flight),
-        duplicates: format::grouped(counts.duplicates),
-        status_server: format::grouped(counts.status_server),
-        rejected: reasons(&counts.rejected, ""),
-        dropped: reasons(&counts.dropped, "rt-error"),
-        stored: format::grouped(counts.stored),
-        pending: format::grouped(counts.pending),
-    }
+    let cell = |label, packets: u64, class| Cell {
+        label,
+        value: format::grouped(packets),
+        class: if packets == 0 && class != "rt-first" { "rt-zero" } else { class },
+        reasons: String::new(),
+    };
+    let by_reason = |label, packets: &BTreeMap<&'static str, u64>, class| Cell {
+        reasons: reasons(packets),
+        ..cell(label, packets.values().sum(), class)
+    };
+    let cells = vec![
+        cell("Received", counts.received, ""),
+        cell("Acknowledged", counts.acknowledged, "rt-first"),
+        cell("In flight", counts.in_flight, ""),
+        cell("Duplicates", counts.duplicates, ""),
+        cell("Status-Server", counts.status_server, ""),
+        by_reason("Rejected", &counts.rejected, ""),
+        by_reason("Dropped", &counts.dropped, "rt-error"),
+        cell("In ClickHouse", counts.stored, "rt-first"),
+        cell("On their way", counts.pending, ""),
+    ];
+    LineRow { name, address, cells }
 }
 
-/// `wrong authenticator 312`.
-fn reasons(counts: &BTreeMap<&'static str, u64>, class: &'static str) -> Reasons {
+/// `too short 1, wrong authenticator 312`.
+fn reasons(counts: &BTreeMap<&'static str, u64>) -> String {
     let counted = counts.iter().filter(|(_, count)| **count > 0);
     let texts =
         counted.map(|(reason, count)| format!("{} {}", reason.replace('_', " "), format::grouped(*count)));
-    let total: u64 = counts.values().sum();
-    let class = if total > 0 { class } else { "" };
-    Reasons { total: format::grouped(total), reasons: texts.collect::<Vec<_>>().join(", "), class }
+    texts.collect::<Vec<_>>().join(", ")
 }
