@@ -18,6 +18,8 @@ use crate::query::{fetch, seconds};
 const AT_ONCE: u64 = 20_000;
 /// How long a missing number is waited for.
 const WAIT: Duration = Duration::from_secs(10);
+/// Seconds by which a collector's clock may go back before records are looked for among all.
+const SLACK: i64 = 60;
 /// Seconds of arrival in which collectors are looked for that are not known yet.
 const RECENT: i64 = 60;
 
@@ -56,6 +58,8 @@ struct Cursor {
     lsn: u64,
     /// Where it was before the records last returned.
     before: u64,
+    /// When the last of them arrived.
+    arrived_at: UnixTime,
     /// Since when the next number is missing.
     missing_since: Option<Instant>,
 }
@@ -109,15 +113,16 @@ impl Follower {
             let cursor = self.cursors.entry(reach.collector.clone()).or_default();
             cursor.before = cursor.lsn;
             if reach.upto > cursor.lsn {
-                let mut rows = read(reader, &reach.collector, cursor.lsn).await?;
-                rows.dedup_by_key(|row| row.lsn);
+                let rows = read(reader, &reach, cursor).await?;
                 let numbers: Vec<u64> = rows.iter().map(|row| row.lsn).collect();
                 cursor.advance(&numbers, reach.upto);
-                rows.retain(|row| row.lsn <= cursor.lsn);
+                let rows: Vec<_> = rows.into_iter().take_while(|row| row.lsn <= cursor.lsn).collect();
                 stretch.read += rows.len() as u64;
                 stretch.more |= !rows.is_empty() && reach.upto > cursor.lsn;
-                let arrived_to = rows.last().map(|row| UnixMicros(row.arrived_at).seconds());
-                stretch.arrived_to = stretch.arrived_to.max(arrived_to.unwrap_or_default());
+                if let Some(row) = rows.last() {
+                    cursor.arrived_at = UnixMicros(row.arrived_at).seconds();
+                    stretch.arrived_to = stretch.arrived_to.max(cursor.arrived_at);
+                }
                 stretch.records.extend(rows.iter().filter_map(Followed::of));
             }
         }
@@ -143,18 +148,32 @@ impl Follower {
     }
 }
 
-async fn read(reader: &Client, collector: &str, after: u64) -> Result<Vec<CountedRow>, ApiError> {
-    let sql =
-        "SELECT ?fields FROM accounting_records WHERE collector = ? AND lsn > ? AND lsn <= ? ORDER BY lsn";
-    let query = reader.query(sql).bind(collector).bind(after).bind(after.saturating_add(AT_ONCE));
-    fetch(query).await
+/// The records after the cursor, each once, in their order. They arrived after those before them, which spares whatever
+/// ClickHouse has merged long ago; where numbers are missing, a clock may have been set, and all are looked at.
+async fn read(reader: &Client, reach: &Reach, cursor: &Cursor) -> Result<Vec<CountedRow>, ApiError> {
+    let end = cursor.end(reach.upto);
+    let sql = "SELECT ?fields FROM accounting_records WHERE collector = ? AND lsn > ? AND lsn <= ? \
+               AND arrived_at >= toDateTime(?) ORDER BY lsn";
+    let since = async |since: UnixTime| {
+        let query = reader.query(sql).bind(&reach.collector).bind(cursor.lsn).bind(end).bind(seconds(since));
+        let mut rows = fetch::<CountedRow>(query).await?;
+        rows.dedup_by_key(|row| row.lsn);
+        Ok::<_, ApiError>(rows)
+    };
+    let rows = since(cursor.arrived_at.plus(-SLACK)).await?;
+    if rows.len() as u64 == end - cursor.lsn { Ok(rows) } else { since(UnixTime(0)).await }
 }
 
 impl Cursor {
+    /// Up to where it is followed at once.
+    fn end(&self, upto: u64) -> u64 {
+        self.lsn.saturating_add(AT_ONCE).min(upto)
+    }
+
     /// Goes on over `numbers` (ascending) to the last before one that is still waited for. What lies beyond `upto` came while
     /// the others were read: there may be more between them.
     fn advance(&mut self, numbers: &[u64], upto: u64) {
-        let end = self.lsn.saturating_add(AT_ONCE).min(upto);
+        let end = self.end(upto);
         let found = numbers.iter().copied().chain([u64::MAX]);
         let missing = (self.lsn + 1..=end).zip(found).find(|(expected, found)| expected != found);
         let Some((missing, found)) = missing else {
