@@ -16,9 +16,11 @@ use collector::client::ClientTable;
 use collector::{Clients, Collector, CollectorParts, Ledger, NasSettings};
 use dashboard::{DashboardDeps, FirstSteps};
 use engine::{EngineState, HostConfig, KEY_VARIABLE, Supervisor};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics::{describe_gauge, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use query_api::retention;
 use query_api::settler::{self, SettlerLease, SettlerParts};
+use schema::UnixTime;
 use schema::clickhouse::{Target, migrate as migrate_clickhouse};
 use schema::health::{CLICKHOUSE, DATABASE, HealthBoard};
 use serde::Serialize;
@@ -38,6 +40,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long open requests may go on when the service is asked to end.
 const HTTP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Buckets of durations: from a fast disk's sync to a request that somebody gives up.
+const SECONDS: [f64; 15] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Buckets of groups of records.
+const RECORDS: [f64; 10] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0];
 
 /// Options of `radtally engine`.
 #[derive(Args)]
@@ -214,8 +222,18 @@ pub async fn connect(config: &Config) -> anyhow::Result<Directory> {
     Directory::connect(&config.database, &config.data_dir).await.context("database.url")
 }
 
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit in a float")]
 fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new().install_recorder().context("installing the metrics recorder")?;
+    let buckets = |suffix: &str| Matcher::Suffix(suffix.to_owned());
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(buckets("_seconds"), &SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(buckets("_records"), &RECORDS));
+    let handle =
+        builder.context("the buckets")?.install_recorder().context("installing the metrics recorder")?;
+    describe_gauge!("radtally_build_info", "1; the label says which version runs");
+    gauge!("radtally_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    describe_gauge!("radtally_start_time_seconds", "When the process started");
+    gauge!("radtally_start_time_seconds").set(UnixTime::now().0 as f64);
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {

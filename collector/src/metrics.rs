@@ -2,12 +2,17 @@
 //!
 //! The label `nas` is empty for packets that belong to no NAS, and [`REST`] for all NASes of a client beyond [`NASES`].
 
-use std::collections::{BTreeMap, HashSet};
+mod watch;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
-use schema::{ClientName, NasId};
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use schema::{ClientName, NasId, UnixMicros};
 
 use crate::ledger::{LedgerReport, TallyReport};
+
+pub use watch::Watch;
 
 /// Most NASes with metrics of their own: the first that were heard.
 const NASES: usize = 1_000;
@@ -16,6 +21,7 @@ const REST: &str = "(others)";
 
 /// Tells the recorder what each metric means.
 pub fn describe() {
+    watch::describe();
     describe_counter!(
         "radtally_collector_packets_total",
         "Packets by client, NAS and outcome: acknowledged, duplicate, status_server, rejected (reason), dropped (reason)"
@@ -38,11 +44,6 @@ pub fn describe() {
         "Records acknowledged since the start that ClickHouse has taken, by client and NAS"
     );
     describe_gauge!("radtally_collector_unaccounted_packets", "Packets the ledger cannot place; 0 at rest");
-    describe_counter!("radtally_collector_export_rows_total", "Rows inserted into ClickHouse");
-    describe_counter!(
-        "radtally_collector_export_again_rows_total",
-        "Rows that ClickHouse had lost and got again"
-    );
     describe_histogram!("radtally_collector_export_insert_seconds", "Duration of an insert into ClickHouse");
 }
 
@@ -77,6 +78,12 @@ impl Publisher {
     fn is_named(&mut self, nas: &NasId) -> bool {
         self.named.contains(nas) || (self.named.len() < NASES && self.named.insert(nas.clone()))
     }
+}
+
+/// A group's packets are answered, the first of which arrived at `oldest`.
+pub(crate) fn acknowledged(oldest: UnixMicros, now: UnixMicros) {
+    let micros = u64::try_from(now.0.saturating_sub(oldest.0)).unwrap_or(0);
+    histogram!("radtally_collector_acknowledge_seconds").record(Duration::from_micros(micros).as_secs_f64());
 }
 
 fn publish_line(client: &str, nas: &str, counts: &TallyReport) {

@@ -30,6 +30,9 @@ pub struct Nas {
     pub last_seen_at: UnixTime,
     /// Its newest Accounting-On or -Off: sessions that began before it and have not reported since are over.
     pub restarted: Option<Restart>,
+    /// By how many seconds its clock was ahead of ours in its newest record that tells; no part of a checkpoint.
+    #[serde(skip)]
+    pub clock_ahead: Option<i64>,
 }
 
 /// An Accounting-On or Accounting-Off.

@@ -52,6 +52,8 @@ pub struct NasSummary {
     pub last_seen_at: UnixTime,
     /// Records it sent, as far as the journal's checkpoint remembers.
     pub records: u64,
+    /// By how many seconds its clock was ahead of ours in its newest record that tells; unknown after a start.
+    pub clock_ahead: Option<i64>,
 }
 
 /// The live state. Cloning shares it.
@@ -136,6 +138,7 @@ impl Online {
             online: online.get(&number).copied().unwrap_or(0),
             last_seen_at: nas.last_seen_at,
             records: nas.records,
+            clock_ahead: nas.clock_ahead,
         };
         let mut nases: Vec<_> = (0u32..).zip(state.nases()).map(summary).collect();
         nases.sort_by(|a, b| a.nas.cmp(&b.nas));

@@ -26,6 +26,7 @@ use crate::journal::{AppendError, Batch, Entry, Group, Journal};
 use crate::ledger::{Dropped, Ledger, Outcome, Tally};
 use crate::lines::Lines;
 use crate::listener::Log;
+use crate::metrics;
 use crate::reply::{Proof, Replies, Reply, Route};
 use crate::retransmit::{PacketName, Seen, Window};
 use crate::verify::{AccountingRequest, Datagram, Rejected, VerifiedRequest, nas_of, verify};
@@ -155,6 +156,9 @@ impl Acknowledger {
         self.replies
             .send(Proof::Durable(group.last), tickets.iter().map(|(lsn, ticket)| (*lsn, &ticket.reply)));
         tickets.iter().for_each(|(_, ticket)| ticket.line.acknowledged());
+        if let Some((_, oldest)) = group.entries.iter().next() {
+            metrics::acknowledged(oldest.arrived_at, UnixMicros::now());
+        }
         _ = self.state.try_send(group.entries);
     }
 }

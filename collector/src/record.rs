@@ -88,6 +88,9 @@ pub struct AccountingRecord<'a> {
     pub login: &'a [u8],
     /// Event time.
     pub event_at: UnixTime,
+    /// By how many seconds the NAS's clock is ahead of ours, by Event-Timestamp and Acct-Delay-Time; less than none where it
+    /// is behind, or the record waited longer than it says.
+    pub clock_ahead: Option<i64>,
     /// Acct-Session-Time.
     pub session_time: Option<u32>,
     /// Its counters; `None` where it carries none.
@@ -149,6 +152,9 @@ impl<'a> AccountingRecord<'a> {
             kind: if parent.is_some() { SessionKind::SERVICE } else { SessionKind::SESSION },
             login: scan.login.unwrap_or_default(),
             event_at,
+            clock_ahead: scan
+                .event_timestamp
+                .map(|said| i64::from(said) + i64::from(delay_time) - entry.arrived_at.seconds().0),
             session_time: scan.session_time,
             counters: scan.counters(),
             input_packets: scan.input_packets.unwrap_or(0),

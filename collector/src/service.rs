@@ -30,6 +30,7 @@ use crate::journal::{Batch, Hole, Journal, JournalConfig, JournalError, JournalS
 use crate::ledger::{Gaps, Ledger};
 use crate::lines::Lines;
 use crate::listener::{Listener, Log};
+use crate::metrics::{self, Watch};
 use crate::nas::NasSettings;
 use crate::online::Online;
 use crate::packet::Packet;
@@ -37,8 +38,8 @@ use crate::pipeline::{Acknowledger, Pipeline, Ticket};
 use crate::reply::Replies;
 use crate::retransmit::{PacketName, Window};
 use crate::sessions::Sessions;
+use crate::socket;
 use crate::storage::Disk;
-use crate::{metrics, socket};
 
 /// Time between two checkpoints of the session state, and so many times as long as the last one took to write.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -190,6 +191,7 @@ impl Collector {
             journal: self.journal.clone(),
             health: health.clone(),
             metrics: metrics::Publisher::default(),
+            watch: Watch::new(self.online.clone()),
             gaps_file: self.gaps_file.clone(),
             alive: self.parts.data_dir.join(ALIVE),
         };
@@ -379,6 +381,7 @@ struct Ticker {
     journal: Journal<Ticket>,
     health: HealthBoard,
     metrics: metrics::Publisher,
+    watch: Watch,
     gaps_file: Checkpoints,
     alive: PathBuf,
 }
@@ -413,6 +416,7 @@ impl Ticker {
         let report = self.ledger.report();
         self.ledger.gaps().look(&report, UnixTime::now());
         self.metrics.publish(&report);
+        self.watch.look(&self.journal, &report);
         // Where it cannot be touched, the next start takes the time for one in which nobody listened: the careful error.
         _ = fs::File::create(&self.alive).and_then(|file| file.set_modified(SystemTime::now()));
     }

@@ -113,6 +113,7 @@ impl Sessions {
             nas.records += 1;
             nas.source = record.peer.ip();
             nas.last_seen_at = record.arrived_at.seconds();
+            nas.clock_ahead = record.clock_ahead.or(nas.clock_ahead);
         }
         number
     }
@@ -128,6 +129,7 @@ impl Sessions {
             records: 0,
             last_seen_at: record.arrived_at.seconds(),
             restarted: None,
+            clock_ahead: None,
         });
         number
     }

@@ -1,19 +1,9 @@
-//! `GET /metrics` in Prometheus's text format, and the API's own metrics.
-//!
-//! | metric | |
-//! |---|---|
-//! | `radtally_query_api_request_seconds` | time until a response begins, by `route` and `status` |
-//! | `radtally_query_api_live_viewers` | WebSockets open on the live feed |
-//! | `radtally_settler_records_total` | records that the settler has followed |
-//! | `radtally_settler_evaluated_total` | session keys evaluated from their records |
-//! | `radtally_settler_published_total` | of them, those of which something new was published |
-//! | `radtally_settler_round_seconds` | time from reading records to publishing what they changed |
-//! | `radtally_settler_lag_seconds` | age of the newest record that the settler has seen, while there are more |
-//! | `radtally_usage_sessions` | sessions heard of within a day, by `nas` |
-//! | `radtally_usage_dirty_sessions` | of them, those that are evaluated from their records, by `nas` |
-//! | `radtally_usage_dirty_records` | records of these, by `nas` and `verdict` |
+//! `GET /metrics` in Prometheus's text format, and the metrics of API, settler and retention. `docs/metrics.md` lists all.
 
 use std::time::Instant;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use schema::health::PartStatus;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Uri, header};
@@ -28,8 +18,55 @@ use crate::{ApiError, Deps};
 const REQUEST_SECONDS: &str = "radtally_query_api_request_seconds";
 const LIVE_VIEWERS: &str = "radtally_query_api_live_viewers";
 
+/// Counters that there are from the start.
+const COUNTERS: [(&str, &str); 5] = [
+    ("radtally_settler_records_total", "Records that the settler has followed"),
+    ("radtally_settler_evaluated_total", "Session keys evaluated from their records"),
+    ("radtally_settler_published_total", "Of them, those of which something new was published"),
+    ("radtally_retention_dropped_total", "Partitions dropped by age"),
+    ("radtally_retention_failures_total", "Times that what is too old could not be dropped"),
+];
+
+const GAUGES: [(&str, &str); 7] = [
+    ("radtally_acknowledging", "1 while packets can be acknowledged, else 0"),
+    ("radtally_part_status", "How each part does: 0 up, 1 degraded, 2 down"),
+    (LIVE_VIEWERS, "WebSockets open on the live feed"),
+    (
+        "radtally_settler_lag_seconds",
+        "Age of the newest record that the settler has seen, while there are more",
+    ),
+    ("radtally_usage_sessions", "Sessions heard of within a day, by NAS"),
+    ("radtally_usage_dirty_sessions", "Of them, those that are evaluated from their records, by NAS"),
+    ("radtally_usage_dirty_records", "Records of these, by NAS and verdict"),
+];
+
+const HISTOGRAMS: [(&str, &str); 2] = [
+    (REQUEST_SECONDS, "Time until a response begins, by route and status"),
+    ("radtally_settler_round_seconds", "From reading records to publishing what they changed"),
+];
+
+/// Tells the recorder what each metric means.
+pub(crate) fn describe() {
+    for (name, meaning) in COUNTERS {
+        describe_counter!(name, meaning);
+        counter!(name).increment(0);
+    }
+    GAUGES.iter().for_each(|(name, meaning)| describe_gauge!(*name, *meaning));
+    gauge!(LIVE_VIEWERS).increment(0);
+    HISTOGRAMS.iter().for_each(|(name, meaning)| describe_histogram!(*name, *meaning));
+}
+
 pub(crate) async fn get(State(deps): State<Deps>, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
+    gauge!("radtally_acknowledging").set(f64::from(u8::from(deps.health.acknowledging())));
+    for (part, health) in deps.health.parts() {
+        let status = match health.status {
+            PartStatus::Up => 0.0,
+            PartStatus::Degraded => 1.0,
+            PartStatus::Down => 2.0,
+        };
+        gauge!("radtally_part_status", "part" => part).set(status);
+    }
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((text, deps.metrics.render()).into_response())
 }
@@ -62,6 +99,21 @@ impl Settling {
             metrics::gauge!("radtally_usage_dirty_records", "nas" => name(), "verdict" => verdict.as_str())
                 .set(*records as f64);
         }
+    }
+}
+
+/// What retention does.
+pub(crate) struct Dropping;
+
+impl Dropping {
+    /// So many partitions are gone.
+    pub(crate) fn dropped(partitions: usize) {
+        counter!("radtally_retention_dropped_total").increment(partitions as u64);
+    }
+
+    /// Nothing could be dropped.
+    pub(crate) fn failed() {
+        counter!("radtally_retention_failures_total").increment(1);
     }
 }
 

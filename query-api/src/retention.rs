@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use usage::Step;
 
+use crate::metrics::Dropping;
 use crate::query::{fetch, seconds, time};
 use crate::rules::{FIVE_MINUTES, RECORDS};
 use crate::usage::UsageQuery;
@@ -79,8 +80,14 @@ pub async fn run(
             }
         }
         match apply(&deps, &writer, config, UnixTime::now()).await {
-            Ok(dropped) => dropped.iter().for_each(|what| info!(what, "dropped, as retention says")),
-            Err(error) => warn!(%error, "what is too old could not be dropped; the next try is in an hour"),
+            Ok(dropped) => {
+                Dropping::dropped(dropped.len());
+                dropped.iter().for_each(|what| info!(what, "dropped, as retention says"));
+            }
+            Err(error) => {
+                Dropping::failed();
+                warn!(%error, "what is too old could not be dropped; the next try is in an hour");
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ const PREFIX: &str = "/api/v1";
 
 /// The API: `/api/v1` and `/metrics`.
 pub fn router(deps: Deps) -> Router {
+    metrics::describe();
     let open =
         Router::new().route("/health", get(health::get)).method_not_allowed_fallback(method_not_allowed);
     let closed = Router::new()

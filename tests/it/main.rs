@@ -20,6 +20,7 @@ mod durability;
 mod engine;
 mod hostapd;
 mod ledger;
+mod metrics;
 mod mounts;
 mod network;
 mod ocserv;

@@ -12,6 +12,8 @@ pub fn group_written(records: usize, octets: usize, took: Duration) {
     counter!("radtally_collector_journal_records_total").increment(records as u64);
     counter!("radtally_collector_journal_octets_total").increment(octets as u64);
     histogram!("radtally_collector_journal_write_seconds").record(took.as_secs_f64());
+    #[expect(clippy::cast_precision_loss, reason = "a group has fewer records than 2^53")]
+    histogram!("radtally_collector_journal_group_records").record(records as f64);
 }
 
 /// What the journal takes on disk now.
