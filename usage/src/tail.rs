@@ -120,7 +120,10 @@ impl Tail {
         let added = (after.0 - before.0).max(after.1 - before.1);
         let plausible = Port::of(policy.port_speed).is_plausible(added, elapsed - self.elapsed);
         self.gigawords |= record.gigawords;
+        // Of two counts in one second the higher holds from its beginning on, which a rollup does not show.
+        let counted_twice = elapsed == self.elapsed && elapsed > 0 && counters != self.counters;
         self.irregular |= record.doubtful
+            || counted_twice
             || elapsed < self.elapsed
             || !counters.rise_from(&self.counters)
             || !plausible

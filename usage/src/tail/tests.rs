@@ -132,3 +132,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn two_counts_in_one_second_are_not_for_a_rollup_to_tell() {
+    let said = |lsn, octets| record(lsn, 600, 0, (octets, 0));
+    assert!(follow(&[record(1, 300, 0, (0, 0)), said(2, 100), said(3, 100)]));
+    assert!(!follow(&[record(1, 300, 0, (0, 0)), said(2, 100), said(3, 101)]));
+}
