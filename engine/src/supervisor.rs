@@ -244,7 +244,7 @@ fn describe(ended: io::Result<ExitStatus>, last_words: Option<String>) -> String
 /// Lets the calling process, and what it starts, give way. Where the kernel knows no slices (before 6.12) or does not
 /// allow it, it runs as before.
 fn give_way() {
-    let nice = rustix::process::nice(NICE).unwrap_or(0);
+    let Ok(nice) = rustix::process::nice(NICE) else { return };
     // SAFETY: all zeros is a valid sched_attr, and the call reads no more than its size says.
     unsafe {
         let mut attributes: libc::sched_attr = std::mem::zeroed();
