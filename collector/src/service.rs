@@ -49,6 +49,8 @@ const STATE_NICE: i32 = 3;
 const EXPORTER_NICE: i32 = 10;
 /// Durable batches that may wait for the session state; further ones it reads from the journal.
 const STATE_QUEUE: usize = 64;
+/// Time before the next attempt where the journal cannot be read; batches find no room meanwhile, which does no harm.
+const CATCH_UP_AGAIN: Duration = Duration::from_secs(1);
 /// Least time between two writings of the gaps.
 const GAPS_EVERY: Duration = Duration::from_secs(2);
 /// A collector that was away for less seconds has missed nothing: NASes send again for longer.
@@ -336,7 +338,8 @@ impl StateKeeper {
     /// being written.
     fn catch_up(&self) {
         if let Err(error) = apply_rest(&self.journal, &self.online) {
-            error!(%error, "the session state lacks records that the journal holds");
+            error!(%error, retry_in = ?CATCH_UP_AGAIN, "the session state lacks records that the journal holds");
+            std::thread::sleep(CATCH_UP_AGAIN);
         }
     }
 
