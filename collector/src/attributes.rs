@@ -58,6 +58,10 @@ pub const EVENT_TIMESTAMP: u8 = 55;
 pub const TUNNEL_PASSWORD: u8 = 69;
 /// ARAP-Password (RFC 2869 5.4).
 pub const ARAP_PASSWORD: u8 = 70;
+/// Digest-HA1 (RFC 5090 3.19).
+pub const DIGEST_HA1: u8 = 121;
+/// PKM-Auth-Key (RFC 5904).
+pub const PKM_AUTH_KEY: u8 = 143;
 /// Message-Authenticator (RFC 2869 5.14).
 pub const MESSAGE_AUTHENTICATOR: u8 = 80;
 /// NAS-Port-Id (RFC 2869 5.17).
@@ -80,7 +84,10 @@ const MICROSOFT_SECRETS: [u8; 10] = [1, 3, 4, 5, 6, 12, 16, 17, 25, 27];
 /// Whether the attribute itself is a secret.
 #[must_use]
 pub const fn is_secret(kind: u8) -> bool {
-    matches!(kind, USER_PASSWORD | CHAP_PASSWORD | TUNNEL_PASSWORD | ARAP_PASSWORD)
+    matches!(
+        kind,
+        USER_PASSWORD | CHAP_PASSWORD | TUNNEL_PASSWORD | ARAP_PASSWORD | DIGEST_HA1 | PKM_AUTH_KEY
+    )
 }
 
 /// The sub-attributes of a Microsoft Vendor-Specific value (vendor number included), where one of them is a secret.

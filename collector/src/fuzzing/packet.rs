@@ -170,11 +170,16 @@ fn stored(request: &AccountingRequest<'_>, arrived_at: UnixMicros) {
     let packet = Packet::parse(kept).expect("what is stored is a packet");
     assert!(packet.bytes().len() == kept.len() && kept.len() <= request.packet.bytes().len());
     for attribute in packet.attributes() {
-        assert!(!matches!(attribute.kind, 2 | 3 | 69 | 70), "attribute {} is a secret", attribute.kind);
+        assert!(
+            !matches!(attribute.kind, 2 | 3 | 69 | 70 | 121 | 143),
+            "attribute {} is a secret",
+            attribute.kind
+        );
         assert_eq!(microsoft_secret(&attribute), None, "a secret of Microsoft's is stored");
     }
-    let plain =
-        |attribute: &Attribute<'_>| !matches!(attribute.kind, 2 | 3 | 69 | 70) && !is_microsoft(attribute);
+    let plain = |attribute: &Attribute<'_>| {
+        !matches!(attribute.kind, 2 | 3 | 69 | 70 | 121 | 143) && !is_microsoft(attribute)
+    };
     let sent = request.packet.attributes().filter(plain).map(|attribute| attribute.bytes);
     assert!(sent.eq(packet.attributes().filter(plain).map(|attribute| attribute.bytes)), "all else is kept");
     let peer = PEER.parse().expect("an address");
