@@ -19,6 +19,21 @@ const NASES: usize = 1_000;
 /// What the others are called.
 const REST: &str = "(others)";
 
+/// Tells the recorder what metrics mean. Counters are there from then on: an alert on one that appears with its first event
+/// would miss that one.
+pub fn describe_all(
+    counters: &[(&'static str, &'static str)],
+    gauges: &[(&'static str, &'static str)],
+    histograms: &[(&'static str, &'static str)],
+) {
+    for (name, meaning) in counters {
+        describe_counter!(*name, *meaning);
+        counter!(*name).increment(0);
+    }
+    gauges.iter().for_each(|(name, meaning)| describe_gauge!(*name, *meaning));
+    histograms.iter().for_each(|(name, meaning)| describe_histogram!(*name, *meaning));
+}
+
 /// Tells the recorder what each metric means.
 pub fn describe() {
     watch::describe();

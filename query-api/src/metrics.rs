@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use collector::metrics::describe_all;
+use metrics::{counter, gauge};
 use schema::health::PartStatus;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -47,13 +48,8 @@ const HISTOGRAMS: [(&str, &str); 2] = [
 
 /// Tells the recorder what each metric means.
 pub(crate) fn describe() {
-    for (name, meaning) in COUNTERS {
-        describe_counter!(name, meaning);
-        counter!(name).increment(0);
-    }
-    GAUGES.iter().for_each(|(name, meaning)| describe_gauge!(*name, *meaning));
+    describe_all(&COUNTERS, &GAUGES, &HISTOGRAMS);
     gauge!(LIVE_VIEWERS).increment(0);
-    HISTOGRAMS.iter().for_each(|(name, meaning)| describe_histogram!(*name, *meaning));
 }
 
 pub(crate) async fn get(State(deps): State<Deps>, uri: Uri) -> Result<Response, ApiError> {

@@ -2,19 +2,18 @@
 
 use std::time::Instant;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::gauge;
 use schema::{Lsn, UnixTime};
 
 use crate::journal::{Journal, JournalStatus};
 use crate::ledger::LedgerReport;
 use crate::online::Online;
 
-use super::NASES;
+use super::{NASES, describe_all};
 
 /// NASes change slowly, and counting their sessions goes through all that are online: once in so many looks.
 const NASES_EVERY: u32 = 20;
 
-/// Counters that there are from the start: an alert on one that appears with its first event would miss that one.
 const COUNTERS: [(&str, &str); 8] = [
     ("radtally_collector_journal_groups_total", "Groups of records that became durable together"),
     ("radtally_collector_journal_records_total", "Records that became durable"),
@@ -60,12 +59,7 @@ const HISTOGRAMS: [(&str, &str); 3] = [
 
 /// Tells the recorder what each metric means.
 pub(super) fn describe() {
-    for (name, meaning) in COUNTERS {
-        describe_counter!(name, meaning);
-        counter!(name).increment(0);
-    }
-    GAUGES.iter().for_each(|(name, meaning)| describe_gauge!(*name, *meaning));
-    HISTOGRAMS.iter().for_each(|(name, meaning)| describe_histogram!(*name, *meaning));
+    describe_all(&COUNTERS, &GAUGES, &HISTOGRAMS);
 }
 
 /// Looks at the journal, the export and the NASes.
